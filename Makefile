@@ -1,0 +1,81 @@
+# `make` lists the targets. PYTHON picks the interpreter that .venv is made with: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_TEST := $(VENV)/.installed-test
+
+# Compute capabilities of the GPUs, one word each (8.0); empty without a GPU, or without a driver that answers
+CAPABILITIES := $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -E '^[0-9]+\.[0-9]+$$')
+# torch's default wheels hold code for 7.0 (V100) only below 2.11
+TORCH := $(if $(filter 7.0,$(CAPABILITIES)),constraints-torch-sm70.txt,constraints-torch.txt)
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --constraint $(TORCH)
+
+DEMO := demo
+DEMO_PHANTOM := --people 40 --size 96
+# Without a GPU the demo plans for this machine and for a few minutes, as anyone there would.
+DEMO_PLAN := $(if $(CAPABILITIES),,--gpu cpu --hours 0.1)
+AUTOSEG := cd $(DEMO) && ../$(BIN)/autoseg
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test test-slow test-data lint types check clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+venv: $(INSTALLED) ## make .venv and install autoseg into it, with the pinned versions
+
+demo: $(INSTALLED) ## the phantom and the three commands on it, in ./demo
+	@echo "== The phantom: hand X-rays in the files of HandBone, in ./$(DEMO)"
+	@mkdir -p $(DEMO)
+	$(AUTOSEG) demo make -w . $(DEMO_PHANTOM)
+	@echo "== The three commands"
+	$(AUTOSEG) plan_and_preprocess -d HandBone $(DEMO_PLAN)
+	$(AUTOSEG) train 2d fold0..4
+	$(AUTOSEG) predict --ensemble
+	@echo "== Dice of the test images"
+	$(AUTOSEG) demo score
+
+test: lint types ## ruff, mypy and the tests; makes .venv if need be
+	@echo "== pytest"
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED_TEST) ## the tests marked slow
+	@echo "== pytest -m slow"
+	$(BIN)/python -m pytest -m slow
+
+test-data: $(INSTALLED_TEST) ## the tests marked data, on ../shared/data
+	@echo "== pytest -m data"
+	$(BIN)/python -m pytest -m data
+
+lint: $(INSTALLED_TEST) ## ruff
+	@echo "== ruff"
+	$(BIN)/ruff check .
+
+types: $(INSTALLED_TEST) ## mypy --strict
+	@echo "== mypy --strict"
+	$(BIN)/mypy --strict
+
+check: test test-slow test-data ## all tests that need no GPU and no browser
+
+clean: ## remove .venv, ./demo, caches and built files; the next make installs anew
+	@echo "== Removing $(VENV), $(DEMO), caches and built files"
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autoseg needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12")'
+	@echo "== Making $(VENV) with $$($(PYTHON) --version)"
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt $(TORCH) | $(BIN)/python
+	@echo "== Installing autoseg into $(VENV) with $(TORCH): a minute or two"
+	$(INSTALL) setuptools
+	$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(INSTALLED_TEST): $(INSTALLED)
+	@echo "== Installing what the tests need into $(VENV)"
+	$(INSTALL) --no-build-isolation --editable '.[test]'
+	@touch $@

@@ -1,0 +1,122 @@
+"""From crops of cases to a batch on the device: normalise, warp, flip, then the intensity transforms.
+
+Shapes: N samples, C channels, S codes, K classes, P the patch's axes, B the axes of the source box that a sample reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoseg.augment.draws import SampleDraw
+from autoseg.augment.intensity import augment_intensity
+from autoseg.augment.normalization import Intensity
+from autoseg.augment.warp import flip_and_warp
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """What one forward pass sees.
+
+    Parameters
+    ----------
+    images : fp32 Tensor, (N, C, P)
+        Normalised and augmented.
+    codes : int32 Tensor, (N, P)
+    table : bool Tensor, (N, S, K)
+        Padded to the largest of the batch.
+    ignore : bool Tensor, (N, S), or None if nothing is unlabelled
+    """
+
+    images: Tensor
+    codes: Tensor
+    table: Tensor
+    ignore: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawSample:
+    """A crop as a worker cut it, and what is to be done to it.
+
+    Parameters
+    ----------
+    image : array (C, B), the stored dtype
+    codes : array (B), uint8 or uint16
+    table : array (S, K), bool
+    ignore : array (S,), bool
+    intensity : Intensity
+        Of the sample's case.
+    draw : SampleDraw
+    centre : tuple of float
+        Position of the patch's centre inside the box.
+    """
+
+    image: NDArray[Any]
+    codes: NDArray[Any]
+    table: NDArray[np.bool_]
+    ignore: NDArray[np.bool_]
+    intensity: Intensity
+    draw: SampleDraw
+    centre: tuple[float, ...]
+
+
+def make_batch(samples: Sequence[RawSample], patch: tuple[int, ...], *, device: torch.device, swap: tuple[int, ...] = ()) -> Batch:
+    """Augmented batch on the device.
+
+    Parameters
+    ----------
+    samples : sequence of RawSample
+    patch : tuple of int
+        P.
+    device : torch.device
+    swap : tuple of int
+        The class whose place each class takes when an odd number of axes is flipped; empty: none change.
+    """
+    images, codes = [], []
+    for sample in samples:
+        image, code = _to_device(sample, device)
+        image, code = flip_and_warp(image, code, sample.draw, patch, sample.centre)
+        images.append(augment_intensity(image, sample.draw))
+        codes.append(code)
+    table, ignore = _tables(samples, swap)
+    has_ignored = bool(ignore.any())
+    return Batch(
+        images=torch.stack(images),
+        codes=torch.stack(codes),
+        table=torch.from_numpy(table).to(device, non_blocking=True),
+        ignore=torch.from_numpy(ignore).to(device, non_blocking=True) if has_ignored else None,
+    )
+
+
+def _to_device(sample: RawSample, device: torch.device) -> tuple[Tensor, Tensor]:
+    image = _transferable(sample.image).to(device, non_blocking=True).float()
+    codes = _transferable(sample.codes).to(device, non_blocking=True).to(torch.int32)
+    return sample.intensity.apply(image.unsqueeze(0)).squeeze(0), codes
+
+
+def _transferable(array: NDArray[Any]) -> Tensor:
+    # torch computes little with unsigned integers above 8 bit; int32 holds uint16. The narrow dtypes travel as they are.
+    if array.dtype == np.uint16:
+        array = array.astype(np.int32)
+    elif array.dtype == np.uint32 or array.dtype.kind not in "iuf":
+        array = array.astype(np.float64 if array.dtype == np.uint32 else np.float32)
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _tables(samples: Sequence[RawSample], swap: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    sets = max(len(s.table) for s in samples)
+    num_classes = samples[0].table.shape[1]
+    table = np.zeros((len(samples), sets, num_classes), np.bool_)
+    ignore = np.zeros((len(samples), sets), np.bool_)
+    for i, sample in enumerate(samples):
+        # Flipping an odd number of axes turns a left hand into a right one: where classes have sides they change names.
+        mirrored = bool(swap) and len(sample.draw.flips) % 2 == 1
+        table[i, : len(sample.table)] = sample.table[:, list(swap)] if mirrored else sample.table
+        ignore[i, : len(sample.ignore)] = sample.ignore
+    return table, ignore

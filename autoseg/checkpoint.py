@@ -1,0 +1,119 @@
+"""One file that holds a trained net and all that is needed to predict with it, or to go on training: safetensors, JSON in its header."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from autoseg.errors import FileFormatError
+from autoseg.io.atomic import replacing
+from autoseg.io.json_files import from_json, to_json
+from autoseg.plan import Plan, Stage
+
+FORMAT = "autoseg-checkpoint-1"
+NET, OPTIMIZER = "net.", "optimizer."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A fold's net at one iteration boundary.
+
+    Parameters
+    ----------
+    plan : Plan
+    stage : str
+        The configuration, a key of plan.stages.
+    fold : str
+        "0" .. "4" or "all".
+    weights : dict of Tensor
+        The net's state, on the CPU.
+    optimizer : dict of Tensor
+        The optimizer's tensors, flat, by "INDEX.NAME"; empty in a checkpoint that only predicts.
+    progress : dict
+        Plain JSON: iteration, epoch, best Dice, seconds used, scaler, seed ...
+    previous : str
+        SHA-256 of the previous stage's checkpoint in a cascade; empty without one.
+    """
+
+    plan: Plan
+    stage: str
+    fold: str
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    progress: dict[str, Any] = field(default_factory=dict)
+    previous: str = ""
+
+    @property
+    def settings(self) -> Stage:
+        """The stage that was trained."""
+        return self.plan.stages[self.stage]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write atomically: an interrupted save leaves the earlier file as it was. The tensors' SHA-256 travels in the header."""
+    tensors = {NET + name: _plain(value) for name, value in checkpoint.weights.items()}
+    tensors |= {OPTIMIZER + name: _plain(value) for name, value in checkpoint.optimizer.items()}
+    metadata = {
+        "format": FORMAT,
+        "plan": to_json(checkpoint.plan),
+        "stage": checkpoint.stage,
+        "fold": checkpoint.fold,
+        "progress": json.dumps(checkpoint.progress),
+        "previous": checkpoint.previous,
+        "checksum": _checksum(tensors),
+    }
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; nothing in it is executed.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, truncated, altered, not a checkpoint or from another version.
+    """
+    if not path.is_file():
+        raise FileFormatError(f"{path} does not exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    except (SafetensorError, OSError) as error:
+        raise FileFormatError(f"{path} is damaged or no checkpoint ({error}). Delete it and train again, or take another one.") from None
+    if metadata.get("format") != FORMAT:
+        raise FileFormatError(f"{path} is no checkpoint of this version of autoseg ({metadata.get('format', 'no format mark')})")
+    if metadata["checksum"] != _checksum(tensors):
+        raise FileFormatError(f"{path} was altered or damaged: its checksum does not fit")
+    plan = from_json(metadata["plan"], Plan, source=f"the plan in {path}")
+    return Checkpoint(
+        plan=plan,
+        stage=metadata["stage"],
+        fold=metadata["fold"],
+        weights={name.removeprefix(NET): t for name, t in tensors.items() if name.startswith(NET)},
+        optimizer={name.removeprefix(OPTIMIZER): t for name, t in tensors.items() if name.startswith(OPTIMIZER)},
+        progress=json.loads(metadata["progress"]),
+        previous=metadata["previous"],
+    )
+
+
+def _plain(value: Tensor) -> Tensor:
+    # A copy in standard layout: safetensors refuses channels_last, and the caller goes on training while this is written.
+    return value.detach().to("cpu", copy=True).contiguous()
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()

@@ -1,0 +1,34 @@
+"""The fingerprint: everything that is measured of a data set and of the machine. It decides nothing; the planners do."""
+
+from autoseg.fingerprint.facts import (
+    FINGERPRINT_VERSION,
+    Arrangement,
+    CaseFacts,
+    ClassFacts,
+    Fingerprint,
+    FlipLikeness,
+    Intensity,
+    MirrorFit,
+    NeighbourLikeness,
+)
+from autoseg.fingerprint.hardware import Gpu, Hardware, cpu_budget, detect_budget, hardware
+from autoseg.fingerprint.measure import identity_of, measure
+
+__all__ = [
+    "FINGERPRINT_VERSION",
+    "Arrangement",
+    "CaseFacts",
+    "ClassFacts",
+    "Fingerprint",
+    "FlipLikeness",
+    "Gpu",
+    "Hardware",
+    "Intensity",
+    "MirrorFit",
+    "NeighbourLikeness",
+    "cpu_budget",
+    "detect_budget",
+    "hardware",
+    "identity_of",
+    "measure",
+]

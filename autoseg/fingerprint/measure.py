@@ -1,0 +1,131 @@
+"""Measuring a data set: each case is read once, all faults are collected and reported together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.case import Case, Dataset
+from autoseg.errors import DataError
+from autoseg.fingerprint.arrangement import measure_arrangement
+from autoseg.fingerprint.facts import CaseFacts, Fingerprint
+from autoseg.fingerprint.likeness import measure_flips, measure_neighbours, unrelated
+from autoseg.fingerprint.measure_case import describe, files_of, identity_of_files, measure_loaded
+from autoseg.fingerprint.sketch import Sketch
+from autoseg.io.cases import read_case
+from autoseg.io.check import structure_problems
+from autoseg.io.parallel import Progress, map_cases
+from autoseg.labels import overlap_counts
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured:
+    """What one case gives: facts for the file; sketch and overlap for comparing and adding up; or its problems."""
+
+    facts: CaseFacts | None = None
+    sketch: Sketch | None = None
+    overlap: NDArray[np.int64] | None = None
+    problems: tuple[str, ...] = ()
+
+
+def measure(dataset: Dataset, *, workers: int = 1, progress: Progress | None = None) -> Fingerprint:
+    """Read every labelled case once and measure it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    workers : int
+        Most processes to use; few or quick cases are measured in this one.
+    progress : callable(done, total), optional
+
+    Raises
+    ------
+    DataError
+        With every problem of the structure and of every case.
+    """
+    problems = list(structure_problems(dataset))
+    facts: list[CaseFacts] = []
+    sketches: list[Sketch] = []
+    overlap = np.zeros((len(dataset.classes),) * 2, np.int64)
+    for result in map_cases(partial(measure_case, dataset), dataset.train, workers=workers, progress=progress):
+        problems += [problem for problem in result.problems if problem not in problems]
+        if result.facts is not None and result.sketch is not None and result.overlap is not None:
+            facts.append(result.facts)
+            sketches.append(result.sketch)
+            overlap += result.overlap
+    if not problems and not facts:
+        problems.append(f"{dataset.root} holds no labelled case.")
+    problems += _disagreements(facts)
+    if problems:
+        raise DataError(problems)
+    return pool(dataset, facts, sketches, overlap)
+
+
+def measure_case(dataset: Dataset, case: Case) -> Measured:
+    """Read and measure one case; its problems are returned, not raised."""
+    try:
+        loaded = read_case(dataset, case)
+    except DataError as error:
+        return Measured(problems=error.problems)
+    if loaded.labels is None:
+        return Measured(problems=(f"Case {case.name} ({case.images[0]}) has no labels.",))
+    facts, sketch = measure_loaded(loaded, dataset.root)
+    return Measured(facts=facts, sketch=sketch, overlap=overlap_counts(loaded.labels))
+
+
+def pool(dataset: Dataset, facts: Sequence[CaseFacts], sketches: Sequence[Sketch], overlap: NDArray[np.int64]) -> Fingerprint:
+    """All cases' measurements as one fingerprint."""
+    num_channels = 1 if all(case.is_grey for case in facts) else max(case.channels for case in facts)
+    labelled = sum(case.labelled for case in facts)
+    neighbours = measure_neighbours([case.name for case in facts], sketches)
+    partners = unrelated(facts, neighbours)
+    return Fingerprint(
+        dataset=dataset.name,
+        root=str(dataset.root),
+        layout=dataset.layout,
+        identity=identity_of(dataset),
+        classes=dataset.classes,
+        values=dataset.values,
+        has_ignore=dataset.ignore_value is not None,
+        channels=dataset.channels,
+        num_channels=num_channels,
+        num_axes=len(facts[0].shape),
+        unit="mm" if all(case.unit == "mm" for case in facts) else "pixel",
+        cases=tuple(facts),
+        overlap=tuple(tuple(int(n) for n in row) for row in overlap),
+        priors=tuple(float(n) / max(labelled, 1) for n in np.diag(overlap)),
+        foreground=tuple(describe(values) for c in range(num_channels) if len(values := _pooled(sketches, c))),
+        neighbours=neighbours,
+        arrangement=measure_arrangement(facts, partners, classes=dataset.classes),
+        flips=measure_flips(sketches, partners),
+    )
+
+
+def identity_of(dataset: Dataset) -> str:
+    """Checksum of a data set as it lies on the disk: its declaration, and every training file's name, size and modification time.
+
+    A fingerprint whose `identity` differs was measured on other data. Costs one stat per file.
+    """
+    declared = (dataset.classes, sorted(dataset.values.items()), dataset.ignore_value, dataset.channels, dataset.spacing)
+    digest = hashlib.sha256(repr(declared).encode())
+    for case in dataset.train:
+        digest.update(f"{case.name}\0{case.group}\0{identity_of_files(files_of(case), dataset.root)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _pooled(sketches: Sequence[Sketch], channel: int) -> NDArray[np.float32]:
+    return np.concatenate([s.foreground[min(channel, len(s.foreground) - 1)] for s in sketches])
+
+
+def _disagreements(facts: Sequence[CaseFacts]) -> list[str]:
+    """Cases that cannot stand in one data set."""
+    if not facts:
+        return []
+    axes = len(facts[0].shape)
+    odd = [case for case in facts if len(case.shape) != axes]
+    return [f"Case {case.name} has {len(case.shape)} axes (shape {case.shape}), but {facts[0].name} has {axes}." for case in odd]

@@ -1,0 +1,63 @@
+"""One case in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autoseg.case import Case, Dataset, LoadedCase
+from autoseg.errors import DataError
+from autoseg.geometry import Geometry
+from autoseg.io.images import read_image, to_channels
+from autoseg.io.truth import read_truth
+
+
+def read_case(dataset: Dataset, case: Case, num_channels: int | None = None) -> LoadedCase:
+    """A case's image, and its labels if it has any.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    case : Case
+    num_channels : int, optional
+        The data set's number of channels (`common_num_channels`); None: as the files hold them, for measuring.
+
+    Raises
+    ------
+    DataError
+        Naming each file that cannot be used. Image and labels are both looked at before it is raised.
+    """
+    problems: list[str] = []
+    image = read_image(case.images)
+    array, labels = image.array, None
+    if num_channels is not None:
+        try:
+            array = to_channels(image, num_channels)
+        except DataError as error:
+            problems += error.problems
+    if case.truth is not None:
+        try:
+            labels = read_truth(dataset, case, image.geometry)
+        except DataError as error:
+            problems += error.problems
+    try:
+        geometry = with_spacing(image.geometry, dataset.spacing)
+    except ValueError as error:
+        problems.append(f"{case.images[0]}: {error}")
+    if problems:
+        raise DataError(problems)
+    return LoadedCase(case=case, image=array, geometry=geometry, labels=labels)
+
+
+def with_spacing(geometry: Geometry, spacing: tuple[float, ...] | None) -> Geometry:
+    """The grid with the spacing that dataset.json gives, in mm, (z,) y, x; unchanged if it gives none.
+
+    Raises
+    ------
+    ValueError
+        If the spacing has another number of axes.
+    """
+    if spacing is None:
+        return geometry
+    if len(spacing) != geometry.num_axes:
+        raise ValueError(f"has {geometry.num_axes} axes, and dataset.json gives a spacing of {len(spacing)}: {list(spacing)}")
+    return replace(geometry, spacing=spacing, unit="mm")

@@ -1,0 +1,186 @@
+"""Images of every format, read as channels first with their grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.errors import DataError
+from autoseg.geometry import Geometry, overlays
+from autoseg.io.decoded import Decoded, unreadable
+from autoseg.io.filenames import DICOM_SUFFIXES, IMAGE_SUFFIXES, VOLUME_SUFFIXES, image_suffix
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Image:
+    """An image as its files hold it; only an opacity channel that is the same everywhere is left out.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+        One file per channel, or one that holds all.
+    array : array, shape (C, (z,) y, x)
+        In the files' own dtype.
+    geometry : Geometry
+    is_grey : bool
+        True if one file holds three equal colour channels (and no opacity): it says no more than one channel.
+    """
+
+    paths: tuple[Path, ...]
+    array: NDArray[Any]
+    geometry: Geometry
+    is_grey: bool = False
+
+    @property
+    def num_channels(self) -> int:
+        """C."""
+        return int(self.array.shape[0])
+
+
+def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
+    """One image file of any format.
+
+    Parameters
+    ----------
+    path : Path
+    keep_palette_indices : bool
+        True for label maps: indices of a palette are class numbers then, no colours.
+
+    Raises
+    ------
+    DataError
+        Naming the file: missing, unreadable, truncated, animated, of an unknown format.
+    """
+    suffix = image_suffix(path)
+    if not path.is_file():
+        reason = "is a folder" if path.is_dir() else "does not exist, or is a link that leads nowhere"
+        raise unreadable(path, reason)
+    if suffix in VOLUME_SUFFIXES or suffix in DICOM_SUFFIXES or (not suffix and is_dicom(path)):
+        from autoseg.io.volumes import read_volume
+
+        return _readable(path, read_volume(path))
+    if suffix in (".tif", ".tiff"):
+        from autoseg.io.tif import read_tif
+
+        return _readable(path, read_tif(path, keep_palette_indices=keep_palette_indices))
+    if suffix:
+        from autoseg.io.pictures import read_picture
+
+        return read_picture(path, keep_palette_indices=keep_palette_indices)
+    raise unreadable(path, "is of no known image format", f"known are {' '.join(IMAGE_SUFFIXES)}")
+
+
+def is_dicom(path: Path) -> bool:
+    """True if the file has DICOM's mark at byte 128; such files often have no suffix."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_image(paths: Sequence[Path]) -> Image:
+    """An image from one file, or from one file per channel.
+
+    Raises
+    ------
+    DataError
+        Naming the file: unreadable, NaN or infinite values, or grids of channels that differ.
+    """
+    if not paths:
+        raise ValueError("paths must name at least one file")
+    parts = [_single(path) for path in paths]
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    for part in parts[1:]:
+        if not overlays(first.geometry, part.geometry):
+            raise unreadable(part.paths[0], f"has another grid than the first channel, {first.paths[0].name}: {_differ(part, first)}")
+    arrays = [to_channels(part, 1) if part.is_grey else part.array for part in parts]
+    return Image(paths=tuple(paths), array=np.concatenate(arrays), geometry=first.geometry)
+
+
+def grid_difference(a: Geometry, b: Geometry) -> str:
+    """What two grids disagree in, for messages: "shape (3, 4) against (3, 5)"."""
+    names = ("shape", "spacing", "origin", "direction")
+    pairs = [(name, getattr(a, name), getattr(b, name)) for name in names if getattr(a, name) != getattr(b, name)]
+    # A difference of shape explains all others.
+    return "; ".join(f"{name} {x} against {y}" for name, x, y in pairs[: 1 if pairs and pairs[0][0] == "shape" else None])
+
+
+def to_channels(image: Image, num: int) -> NDArray[Any]:
+    """The image with the data set's number of channels, (num, (z,) y, x).
+
+    Three equal channels become one, and one (or a colour's three) is filled up where the data set holds colour images as well: grey
+    to three equal channels, opacity to opaque.
+
+    Raises
+    ------
+    DataError
+        If it has another number of channels that no rule explains.
+    """
+    array = image.array
+    if num == 1 and image.is_grey:
+        return array[:1]
+    is_picture = len(image.paths) == 1 and image.geometry.num_axes == 2 and array.dtype in (np.uint8, np.uint16)
+    if num in (3, 4) and is_picture and len(array) == 1:
+        array = np.repeat(array, 3, axis=0)
+    if num == 4 and is_picture and len(array) == 3:
+        array = np.concatenate([array, np.full_like(array[:1], np.iinfo(array.dtype).max)])
+    if len(array) != num:
+        kind = "colour channels" if len(array) == 3 and is_picture else "channels"
+        advice = "convert it to grey, or make all images of the data set alike" if num == 1 else "all images must have the same channels"
+        files = ", ".join(map(str, image.paths))
+        raise DataError([f"{files}: has {len(array)} {kind}, the data set has {num}; {advice}"])
+    return array
+
+
+def common_num_channels(facts: Iterable[tuple[int, bool]], declared: int | None = None) -> int:
+    """The number of channels of a data set, from each image's (num_channels, is_grey).
+
+    A declared number wins. Images that are grey although stored in colour count as one channel; beside real colour images they, and
+    single channels, are filled up to three (four where opacity varies). `to_channels` then fits each image, or names it.
+
+    Examples
+    --------
+    >>> common_num_channels([(3, True), (3, True)]), common_num_channels([(1, False), (3, False)])
+    (1, 3)
+    """
+    if declared:
+        return declared
+    counts = [1 if is_grey else num for num, is_grey in facts]
+    if not counts:
+        raise ValueError("facts must hold at least one image")
+    present = set(counts)
+    if present <= {1, 3, 4}:
+        return max(present)
+    # The commonest: the others are then reported file by file.
+    return max(sorted(present), key=counts.count)
+
+
+def _single(path: Path) -> Image:
+    decoded = decode_file(path)
+    array = decoded.array
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+        raise unreadable(path, f"holds {bad} values that are NaN or infinite", "replace them, by the image's lowest value for instance")
+    if decoded.has_alpha and (array[-1] == array[-1].flat[0]).all():
+        array = array[:-1]
+        decoded = replace(decoded, has_alpha=False)
+    is_grey = len(array) == 3 and not decoded.has_alpha and bool((array[0] == array[1]).all() and (array[0] == array[2]).all())
+    return Image(paths=(path,), array=array, geometry=decoded.geometry, is_grey=is_grey)
+
+
+def _differ(a: Image, b: Image) -> str:
+    return grid_difference(a.geometry, b.geometry)
+
+
+def _readable(path: Path, decoded: Decoded) -> Decoded:
+    if decoded.array.dtype.kind not in "uif":
+        raise unreadable(path, f"holds values of type {decoded.array.dtype}", "images hold integers or real numbers")
+    return decoded

@@ -1,0 +1,75 @@
+"""autoseg's own dataclasses as JSON files: checked both ways, unknown keys refused."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from autoseg.errors import FileFormatError
+from autoseg.io.atomic import write_bytes
+
+T = TypeVar("T")
+
+
+@cache
+def adapter(cls: type[T]) -> TypeAdapter[T]:
+    """pydantic's adapter of a dataclass, built once."""
+    return TypeAdapter(cls)
+
+
+def to_json(value: object) -> str:
+    """A dataclass as indented JSON."""
+    return cast(TypeAdapter[Any], adapter(type(value))).dump_json(value, indent=2).decode() + "\n"
+
+
+def from_json(text: str, cls: type[T], *, source: str) -> T:
+    """The dataclass `cls` from JSON text; `source` names the file in messages.
+
+    Raises
+    ------
+    FileFormatError
+        Naming the file, each field that is wrong, and what was found.
+    """
+    try:
+        return adapter(cls).validate_json(text)
+    except ValidationError as error:
+        raise FileFormatError(f"{source} is not a valid {cls.__name__.lower()} file:\n{describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """What is wrong with a file, a line per field: where, and why."""
+    lines = []
+    for item in error.errors()[:20]:
+        where = ".".join(str(part) for part in item["loc"]) or "(top)"
+        lines.append(f"  {where}: {item['msg']}")
+    return "\n".join(lines)
+
+
+def save_json(path: Path, value: object) -> None:
+    """Write a dataclass atomically."""
+    write_bytes(path, to_json(value).encode())
+
+
+def load_json(path: Path, cls: type[T]) -> T:
+    """Read a dataclass; FileFormatError names the file and what is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileFormatError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"{path} cannot be read: {error}") from None
+    return from_json(text, cls, source=str(path))
+
+
+def read_plain_json(path: Path) -> Any:
+    """Any JSON file, such as one that another program wrote; FileFormatError names the file, line and column."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise FileFormatError(f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"{path} cannot be read: {error}") from None

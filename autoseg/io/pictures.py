@@ -1,0 +1,119 @@
+"""png, jpg and bmp, through pillow: palettes, CMYK, EXIF orientation, and an error for a file cut short.
+
+SimpleITK returns truncated jpg and bmp files as if they were whole; it serves 16-bit colour, which pillow would cut to 8 bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autoseg.geometry import Geometry
+from autoseg.io.decoded import Decoded, channels_first, unreadable
+from autoseg.io.volumes import read_itk
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: Bytes of pixels per byte of file beyond which a header lies: deflate reaches 1032, and nothing here compresses better.
+MAX_COMPRESSION = 1100
+
+_DAMAGED = "copy it again from where it came from, or remove it"
+
+
+def read_picture(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
+    """A png, jpg or bmp file, upright by its EXIF tag; no physical size, so distances are pixels.
+
+    Parameters
+    ----------
+    path : Path
+    keep_palette_indices : bool
+        True for label maps: many tools store class numbers as indices of a coloured palette.
+
+    Raises
+    ------
+    DataError
+        If it is no such file, truncated or damaged, animated, or larger than its bytes can hold.
+    """
+    if _is_deep_colour(path):
+        return _read_deep_colour(path)
+    from PIL import ImageOps, UnidentifiedImageError
+
+    try:
+        with _opened(path) as picture:
+            _check_header(picture, path)
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+            return _decode(upright, keep_palette_indices)
+    except UnidentifiedImageError:
+        raise unreadable(path, _no_image(path), _DAMAGED) from None
+    except (OSError, SyntaxError, ValueError) as error:  # pillow raises SyntaxError for damaged png chunks
+        raise unreadable(path, f"is truncated or damaged ({error})", _DAMAGED) from None
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    """Pillow's lazy image; its limit of 180 million pixels is lifted, since `_check_header` holds the file's bytes against its size."""
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on metadata that is not used
+            with Image.open(path) as picture:
+                yield picture
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _no_image(path: Path) -> str:
+    size = path.stat().st_size
+    return "is empty (0 bytes)" if size == 0 else f"holds {size} bytes that are no image in a known format"
+
+
+def _check_header(picture: Image, path: Path) -> None:
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1:
+        raise unreadable(path, f"is animated ({frames} frames)", "save each frame as an image of its own")
+    declared = picture.width * picture.height * len(picture.getbands()) // (8 if picture.mode == "1" else 1)
+    if declared > MAX_COMPRESSION * path.stat().st_size:
+        raise unreadable(path, f"its header says {picture.width}x{picture.height}, more than {path.stat().st_size} bytes can hold", _DAMAGED)
+
+
+def _decode(picture: Image, keep_palette_indices: bool) -> Decoded:
+    if picture.mode in ("P", "PA"):
+        if not (keep_palette_indices and picture.mode == "P"):
+            has_alpha = picture.mode == "PA" or "transparency" in picture.info
+            picture = picture.convert("RGBA" if has_alpha else "RGB")
+    elif picture.mode not in ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F", "RGB", "RGBA"):
+        picture = picture.convert("RGB")
+    array = np.array(picture)
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    geometry = Geometry.pixels(array.shape[:2])
+    return Decoded(array=channels_first(array, array.ndim == 3), geometry=geometry, has_alpha=picture.mode in ("LA", "RGBA"))
+
+
+def _is_deep_colour(path: Path) -> bool:
+    """True for a png of 16 bits with more than one channel (IHDR: bit depth at byte 24, colour type at byte 25)."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(26)
+    except OSError as error:
+        raise unreadable(path, f"cannot be read ({error.strerror})") from None
+    return len(head) == 26 and head.startswith(b"\x89PNG") and head[24] == 16 and head[25] != 0
+
+
+def _read_deep_colour(path: Path) -> Decoded:
+    import SimpleITK as sitk
+
+    with contextlib.suppress(OSError), _opened(path) as picture:
+        _check_header(picture, path)
+    array = sitk.GetArrayFromImage(read_itk(path))
+    return Decoded(array=channels_first(array, True), geometry=Geometry.pixels(array.shape[:2]), has_alpha=array.shape[-1] in (2, 4))

@@ -1,0 +1,132 @@
+"""Polygons as masks, and HandBone's JSON files of them.
+
+Points are [x, y] in pixels with pixel centres at whole numbers; a pixel belongs to a polygon if its centre lies inside or on the edge.
+They lie on the image's own grid whatever the file's metadata says: HandBone's says 3060x3060 for images of 2048x2048.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.errors import DataError
+from autoseg.io.decoded import unreadable
+from autoseg.labels import Mask
+
+_POLYGON_TYPES = ("poly_seg", "polygon")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Polygon:
+    """One annotated outline.
+
+    Parameters
+    ----------
+    label : str
+        Its class.
+    points : array of float, shape (N, 2)
+        x, y in pixels; the last point joins the first.
+    """
+
+    label: str
+    points: NDArray[np.float64]
+
+
+def fill_polygon(mask: Mask, points: NDArray[np.float64]) -> None:
+    """Set the pixels of a polygon in `mask`, bool, shape (y, x), in place; what lies beyond the image is cut off.
+
+    Work is done within the bounding box only.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 3 distinct points, a coordinate is not finite, or all of it lies outside the image.
+    """
+    from skimage.draw import polygon
+
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
+        raise ValueError(f"a polygon needs at least 3 points [x, y], got {len(points)}")
+    if not np.isfinite(points).all():
+        raise ValueError("a coordinate is not finite")
+    if len(np.unique(points, axis=0)) < 3:
+        raise ValueError("fewer than 3 of its points differ")
+    (low_x, low_y), (high_x, high_y) = points.min(axis=0), points.max(axis=0)
+    if high_x < -0.5 or high_y < -0.5 or low_x > mask.shape[1] - 0.5 or low_y > mask.shape[0] - 0.5:
+        raise ValueError(
+            f"x {low_x:g} to {high_x:g}, y {low_y:g} to {high_y:g} lies outside the image of {mask.shape[1]}x{mask.shape[0]} pixels"
+        )
+    rows, columns = polygon(points[:, 1], points[:, 0], mask.shape)
+    mask[rows, columns] = True
+
+
+def draw_class(polygons: Sequence[Polygon], label: str, shape: tuple[int, ...]) -> Mask:
+    """The union of all polygons of a class, bool, shape (y, x).
+
+    Raises
+    ------
+    ValueError
+        Naming the class, the polygon and its fault.
+    """
+    mask = np.zeros(shape, np.bool_)
+    for polygon in polygons:
+        if polygon.label == label:
+            try:
+                fill_polygon(mask, polygon.points)
+            except ValueError as error:
+                raise ValueError(f"polygon of {label!r}: {error}") from None
+    return mask
+
+
+def read_polygons(path: Path) -> list[Polygon]:
+    """The polygons of one of HandBone's JSON files, in its order.
+
+    Raises
+    ------
+    DataError
+        Naming the file and each annotation that is no polygon.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise unreadable(path, f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise unreadable(path, "is not valid JSON: nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise unreadable(path, f"cannot be read ({error})") from None
+    annotations = content.get("annotations") if isinstance(content, dict) else None
+    if not isinstance(annotations, list):
+        raise unreadable(path, 'has no list "annotations"', "expected HandBone's form: annotations with label, type poly_seg and points")
+    polygons, problems = [], []
+    for k, annotation in enumerate(annotations):
+        try:
+            polygons.append(_polygon(annotation))
+        except ValueError as error:
+            problems.append(f"{path}: annotation {k}: {error}")
+    if problems:
+        raise DataError(problems)
+    return polygons
+
+
+def _polygon(annotation: Any) -> Polygon:
+    if not isinstance(annotation, dict):
+        raise ValueError(f"must be an object, got {type(annotation).__name__}")
+    label, kind = annotation.get("label"), annotation.get("type", _POLYGON_TYPES[0])
+    if not isinstance(label, str) or not label:
+        raise ValueError(f"label must be a class name, got {label!r}")
+    if kind not in _POLYGON_TYPES:
+        raise ValueError(f"{label!r} has the type {kind!r}, expected {_POLYGON_TYPES[0]!r}")
+    try:
+        points = np.array(annotation.get("points"), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{label!r}: points must be a list of [x, y]") from None
+    if points.size == 0:
+        raise ValueError(f"{label!r} has no points")
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"{label!r}: points must be a list of [x, y]")
+    return Polygon(label=label, points=points)

@@ -1,0 +1,123 @@
+"""tif, through tifffile; through SimpleITK where the compression (LZW, JPEG) needs libtiff."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.geometry import Geometry
+from autoseg.io.decoded import Decoded, channels_first, unreadable
+from autoseg.io.volumes import read_itk
+
+if TYPE_CHECKING:
+    import tifffile
+
+_MM_PER_UNIT = {"mm": 1.0, "millimeter": 1.0, "cm": 10.0, "µm": 1e-3, "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "\\u00b5m": 1e-3, "nm": 1e-6}
+_CENTIMETRES = 3  # ResolutionUnit; 2, inches, is what printers' software writes and says nothing about an object
+
+
+def read_tif(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
+    """A tif file: one page is a 2D image, several are the sections of a volume.
+
+    Parameters
+    ----------
+    path : Path
+    keep_palette_indices : bool
+        True for label maps, whose class numbers may be indices of a coloured palette.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is truncated, or its axes are neither (z,) y, x nor channels.
+    """
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it logs about damaged files is raised below
+    try:
+        with tifffile.TiffFile(path) as file:
+            if not file.pages or not file.series:
+                raise unreadable(path, "holds no image: truncated or damaged", "copy it again from where it came from, or remove it")
+            return _decode(file, path, keep_palette_indices)
+    except (tifffile.TiffFileError, OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        reason = "is empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else f"is truncated or damaged ({error})"
+        raise unreadable(path, reason, "copy it again from where it came from, or remove it") from None
+
+
+def _decode(file: tifffile.TiffFile, path: Path, keep_palette_indices: bool) -> Decoded:
+    series, page = file.series[0], file.series[0].keyframe
+    array = _pixels(series, path)
+    axes = _plain_axes(series.axes, array, path)
+    array = array.reshape([size for size, name in zip(series.shape, series.axes, strict=True) if name in "YX" or size > 1])
+    last = axes.endswith("C")
+    if axes.startswith("C"):
+        array, last = np.moveaxis(array, 0, -1), True
+    if page.photometric == 0 and array.dtype.kind in "ub":  # white is zero
+        array = ~array
+    if page.photometric == 3 and page.colormap is not None and not keep_palette_indices:
+        array, last = np.moveaxis(page.colormap[:, array] >> 8, 0, -1).astype(np.uint8), True
+    if page.photometric == 5 and last and array.shape[-1] == 4 and array.dtype.kind == "u":
+        array = _from_cmyk(array)
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    shape = array.shape[:-1] if last else array.shape
+    spacing = _spacing_mm(file, len(shape))
+    geometry = Geometry.pixels(shape)
+    if spacing is not None:
+        geometry = Geometry(shape=shape, spacing=spacing, origin=geometry.origin, direction=geometry.direction)
+    return Decoded(array=channels_first(array, last), geometry=geometry, has_alpha=last and bool(page.extrasamples))
+
+
+def _pixels(series: tifffile.TiffPageSeries, path: Path) -> NDArray[Any]:
+    try:
+        return series.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+    import SimpleITK as sitk
+
+    array: NDArray[Any] = sitk.GetArrayFromImage(read_itk(path))
+    return array.reshape(series.shape)
+
+
+def _plain_axes(axes: str, array: NDArray[Any], path: Path) -> str:
+    """The axes longer than one in our letters: C, then Z, Y, X, or C at the end. tifffile says S for samples, I, Q and T for pages."""
+    kept = "".join(name for name, size in zip(axes, array.shape, strict=True) if name in "YX" or size > 1)
+    plain = kept.replace("S", "C").replace("I", "Z").replace("Q", "Z").replace("T", "Z")
+    if plain not in ("YX", "ZYX", "CYX", "YXC", "ZYXC", "CZYX"):
+        sizes = ", ".join(f"{name} {size}" for name, size in zip(axes, array.shape, strict=True))
+        raise unreadable(path, f"has the axes {sizes}", "save each image as a file of its own")
+    return plain
+
+
+def _from_cmyk(array: NDArray[Any]) -> NDArray[Any]:
+    """RGB of inks, pillow's formula: (1 - ink) (1 - black)."""
+    top = int(np.iinfo(array.dtype).max)
+    inks = array.astype(np.uint64)
+    return ((top - inks[..., :3]) * (top - inks[..., 3:]) // top).astype(array.dtype)
+
+
+def _spacing_mm(file: tifffile.TiffFile, num_axes: int) -> tuple[float, ...] | None:
+    """ImageJ's unit, or a resolution per centimetre; None if the file gives no size in millimetres."""
+    page = file.pages.first
+    described = file.imagej_metadata or {}
+    unit_mm = _MM_PER_UNIT.get(str(described.get("unit", "")).lower())
+    if unit_mm is None and page.resolutionunit == _CENTIMETRES and not described:
+        unit_mm = _MM_PER_UNIT["cm"]
+    if unit_mm is None or "XResolution" not in page.tags or "YResolution" not in page.tags:
+        return None
+    per_x, per_y = (_ratio(page.tags[name].value) for name in ("XResolution", "YResolution"))
+    if per_x <= 0 or per_y <= 0:
+        return None
+    sections = float(described.get("spacing", 0)) * unit_mm
+    if num_axes == 3 and sections <= 0:
+        return None
+    plane = (unit_mm / per_y, unit_mm / per_x)
+    return (sections, *plane) if num_axes == 3 else plane
+
+
+def _ratio(value: tuple[int, int]) -> float:
+    return value[0] / value[1] if value[1] else 0.0

@@ -1,0 +1,164 @@
+"""A case's labels as a code map, whatever they are stored as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.case import Case, Dataset, Truth
+from autoseg.errors import DataError
+from autoseg.geometry import Geometry, overlays
+from autoseg.io.decoded import unreadable
+from autoseg.io.images import decode_file, grid_difference
+from autoseg.io.polygons import draw_class, read_polygons
+from autoseg.labels import CodeMap, Mask, encode_map, encode_masks
+
+#: The name of the mask file, and of the label in dataset.json, that marks unlabelled pixels (nnU-Net's name).
+IGNORE = "ignore"
+
+
+def read_truth(dataset: Dataset, case: Case, geometry: Geometry) -> CodeMap:
+    """The labels of a case on the grid of its image.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Says what values stand for, and which classes there are.
+    case : Case
+        With a truth.
+    geometry : Geometry
+        The image's grid as read.
+
+    Raises
+    ------
+    DataError
+        Naming the file: unreadable, another grid than the image, undeclared values, masks that are not binary, wrong polygons.
+    """
+    truth = case.truth
+    if truth is None:
+        raise ValueError(f"case {case.name} has no truth to read")
+    if truth.kind == "map":
+        return _from_map(dataset, truth, geometry)
+    if truth.kind == "polygons":
+        return _from_polygons(dataset, truth, geometry)
+    return _from_masks(dataset, truth, geometry)
+
+
+def read_label_file(path: Path) -> tuple[NDArray[Any], Geometry]:
+    """One file of labels: integers of one channel, shape (z,) y, x, and their grid. Whole numbers stored as float32 become int64.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, has colours (one mask per channel included), or holds fractions.
+    """
+    decoded = decode_file(path, keep_palette_indices=True)
+    array = decoded.array
+    if decoded.has_alpha and (array[-1] == array[-1].flat[0]).all():
+        array = array[:-1]
+    if len(array) > 1 and any((channel != array[0]).any() for channel in array[1:]):
+        advice = "labels are one channel of class numbers; overlapping classes belong in labelsTr/CASE/CLASS.png, one mask each"
+        raise unreadable(path, f"is an image of {len(array)} channels that differ", advice)
+    labels = array[0]
+    if labels.dtype.kind == "f":
+        whole = labels.astype(np.int64) if np.isfinite(labels).all() else None
+        if whole is None or (whole != labels).any():
+            raise unreadable(path, "holds values that are no whole numbers", "labels are class numbers; resample them with nearest neighbour")
+        labels = whole
+    return labels, decoded.geometry
+
+
+def distinct_values(labels: NDArray[Any]) -> list[int]:
+    """The values of an integer array, ascending; counted rather than sorted where they fit 16 bits."""
+    if labels.dtype in (np.uint8, np.uint16):
+        return np.flatnonzero(np.bincount(labels.ravel())).tolist()
+    return np.unique(labels).tolist()
+
+
+def _from_map(dataset: Dataset, truth: Truth, geometry: Geometry) -> CodeMap:
+    (path,) = truth.files
+    labels, grid = read_label_file(path)
+    _check_grid(path, grid, geometry)
+    place = {name: k for k, name in enumerate(dataset.classes)}
+    sets = {0: ()} | {value: tuple(place[name] for name in names) for value, names in dataset.values.items()}
+    unknown = set(distinct_values(labels)) - set(sets) - {dataset.ignore_value}
+    if unknown:
+        raise unreadable(path, *_undeclared(unknown, dataset))
+    return encode_map(labels, sets, len(dataset.classes), dataset.ignore_value)
+
+
+def _undeclared(unknown: set[int], dataset: Dataset) -> tuple[str, str]:
+    """What is wrong with undeclared values, and what to do."""
+    if not dataset.values:
+        return "is one map of labels, but the data set has one mask per class", "give every case the same kind of labels"
+    declared = ", ".join(f"{value} ({' + '.join(names) or 'background'})" for value, names in sorted({0: (), **dataset.values}.items()))
+    if dataset.ignore_value is not None:
+        declared += f", {dataset.ignore_value} (ignore)"
+    if unknown == {255} and set(dataset.values) == {1}:
+        return (
+            f"is a mask of 0 and 255 where a map was declared: {declared}",
+            f'divide its values by 255, or declare the class as 255 in dataset.json: "{dataset.classes[0]}": 255',
+        )
+    shown = ", ".join(map(str, sorted(unknown)[:10])) + (", ..." if len(unknown) > 10 else "")
+    return f"holds the undeclared value{'s' if len(unknown) > 1 else ''} {shown}", f"declared are {declared}"
+
+
+def _from_masks(dataset: Dataset, truth: Truth, geometry: Geometry) -> CodeMap:
+    files = dict(zip(truth.classes, truth.files, strict=True))
+    unknown = [path for name, path in files.items() if name not in dataset.classes and name != IGNORE]
+    if unknown:
+        raise DataError([f"{path}: its class is not declared; declared are {', '.join(dataset.classes)}" for path in unknown])
+
+    def masks() -> Iterator[Mask]:
+        for name in dataset.classes:
+            yield read_mask(files[name], geometry) if name in files else np.zeros(geometry.shape, np.bool_)
+
+    ignored = read_mask(files[IGNORE], geometry) if IGNORE in files and IGNORE not in dataset.classes else None
+    return encode_masks(masks(), geometry.shape, ignored)
+
+
+def read_mask(path: Path, geometry: Geometry) -> Mask:
+    """A binary mask, bool, on the grid of `geometry`: 0 and any one other value.
+
+    Raises
+    ------
+    DataError
+        Naming the file, if it has another grid or more values.
+    """
+    labels, grid = read_label_file(path)
+    _check_grid(path, grid, geometry)
+    # A binary array is one whose values all equal one of two; sorting them is slower by far.
+    highest = labels.max()
+    mask = labels != 0
+    if not ((labels == highest) | ~mask).all():
+        values = distinct_values(labels)
+        shown = ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")
+        advice = "save it without smoothing or jpg compression, or threshold it"
+        raise unreadable(path, f"is no binary mask: it holds {len(values)} values ({shown}), expected 0 and one other", advice)
+    return mask
+
+
+def _from_polygons(dataset: Dataset, truth: Truth, geometry: Geometry) -> CodeMap:
+    (path,) = truth.files
+    if geometry.num_axes != 2:
+        raise unreadable(path, f"holds polygons, and its image is a volume of {geometry.shape}")
+    polygons = read_polygons(path)
+    unknown = sorted({polygon.label for polygon in polygons} - set(dataset.classes))
+    if unknown:
+        raise unreadable(path, f"holds the undeclared classes {', '.join(unknown)}", f"declared are {', '.join(dataset.classes)}")
+    try:
+        return encode_masks((draw_class(polygons, name, geometry.shape) for name in dataset.classes), geometry.shape)
+    except ValueError as error:
+        raise unreadable(path, str(error)) from None
+
+
+def _check_grid(path: Path, labels: Geometry, image: Geometry) -> None:
+    if labels.shape != image.shape:
+        raise unreadable(path, f"has the shape {labels.shape}, its image {image.shape}", "labels and image must be of one size")
+    if not overlays(labels, image):
+        advice = "resample the labels onto the image, or copy its header"
+        raise unreadable(path, f"lies elsewhere than its image: {grid_difference(labels, image)}", advice)

@@ -1,0 +1,155 @@
+"""NIfTI, MetaImage, NRRD and DICOM files, through SimpleITK."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.geometry import Geometry, Unit
+from autoseg.io.decoded import Decoded, channels_first, unreadable
+from autoseg.io.filenames import image_suffix
+from autoseg.io.nifti import check_complete
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_PHOTOMETRIC = "0028|0004"
+_BITS_STORED = "0028|0101"
+_SIGNED = "0028|0103"
+_SLOPE = "0028|1053"
+_INTERCEPT = "0028|1052"
+_SPACINGS = ("0028|0030", "0018|1164", "0018|2010")  # PixelSpacing, ImagerPixelSpacing, NominalScannedPixelSpacing
+
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+_quiet_saved = -1
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep C libraries from writing to the process's stderr; what they fail at is raised as an error anyway.
+
+    The file descriptor is one for all threads: the first to enter turns it away, the last to leave turns it back.
+    """
+    global _quiet_depth, _quiet_saved
+    with _quiet_lock:
+        _quiet_depth += 1
+        if _quiet_depth == 1:
+            sys.stderr.flush()
+            _quiet_saved = os.dup(2)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 2)
+            os.close(null)
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0:
+                os.dup2(_quiet_saved, 2)
+                os.close(_quiet_saved)
+
+
+def read_itk(path: Path) -> sitk.Image:
+    """The file as SimpleITK reads it, DICOM's rescale applied.
+
+    Raises
+    ------
+    DataError
+        Naming the file and ITK's own reason.
+    """
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        with quiet():
+            return reader.Execute()
+    except RuntimeError as error:
+        raise unreadable(path, f"cannot be read as an image ({itk_reason(error)})", "replace or remove it") from None
+
+
+def itk_reason(error: RuntimeError) -> str:
+    """The last line of an ITK message that says something: the first ones hold paths of ITK's own source."""
+    lines = [line.split("): ")[-1].removeprefix("sitk::ERROR: ").strip() for line in str(error).splitlines()]
+    return next((line for line in reversed(lines) if line), "no reason given")
+
+
+def read_volume(path: Path) -> Decoded:
+    """A NIfTI, MetaImage, NRRD or DICOM file.
+
+    A third axis of length 1 makes a 2D image. A fourth axis (NIfTI of the Medical Segmentation Decathlon) holds channels.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is truncated, or has more axes than that.
+    """
+    if image_suffix(path) in (".nii", ".nii.gz"):
+        check_complete(path)
+    image = read_itk(path)
+    is_dicom = image.HasMetaDataKey(_PHOTOMETRIC)
+    array = channels_first(*_pixels(image, path))
+    geometry = itk_geometry(image, unit="pixel" if is_dicom and not _has_spacing(image) else "mm")
+    if is_dicom:
+        if geometry.num_axes != 2:
+            raise unreadable(path, f"holds {geometry.shape[0]} frames in one DICOM file", "convert it to one NIfTI file per volume")
+        if image.GetMetaData(_PHOTOMETRIC).strip() == "MONOCHROME1":
+            array = _inverted(array, image)
+    return Decoded(array=array.reshape(array.shape[0], *geometry.shape), geometry=geometry)
+
+
+def itk_geometry(image: sitk.Image, *, unit: Unit = "mm") -> Geometry:
+    """The grid of a SimpleITK image of 2 to 4 axes: a fourth axis is left out, and a third one of length 1."""
+    size, n = image.GetSize(), image.GetDimension()
+    axes = 2 if n == 2 or size[2] == 1 else 3
+    direction = np.reshape(image.GetDirection(), (n, n))[:axes, :axes]
+    return Geometry(
+        shape=tuple(reversed(size[:axes])),
+        spacing=tuple(reversed(image.GetSpacing()[:axes])),
+        origin=tuple(image.GetOrigin()[:axes]),
+        direction=tuple(direction.ravel().tolist()),
+        unit=unit,
+    )
+
+
+def _pixels(image: sitk.Image, path: Path) -> tuple[NDArray[Any], bool]:
+    """The array and whether its last axis holds channels."""
+    import SimpleITK as sitk
+
+    array: NDArray[Any] = sitk.GetArrayFromImage(image)
+    is_vector = image.GetNumberOfComponentsPerPixel() > 1
+    if image.GetDimension() == 4 and not is_vector:
+        return np.moveaxis(array, 0, -1), True
+    if image.GetDimension() > 3:
+        raise unreadable(path, f"has {image.GetDimension()} axes", "images have 2 or 3, and one more for channels")
+    return array, is_vector
+
+
+def _has_spacing(image: sitk.Image) -> bool:
+    return any(image.HasMetaDataKey(key) and image.GetMetaData(key).strip() for key in _SPACINGS)
+
+
+def _number(image: sitk.Image, key: str, default: float) -> float:
+    try:
+        return float(image.GetMetaData(key))
+    except (RuntimeError, ValueError):
+        return default
+
+
+def _inverted(array: NDArray[Any], image: sitk.Image) -> NDArray[Any]:
+    """MONOCHROME1 stores bright as low: mirrored within the range of BitsStored (DICOM PS3.3 C.7.6.3.1.2), after the rescale."""
+    bits = int(_number(image, _BITS_STORED, 16))
+    signed = _number(image, _SIGNED, 0) == 1
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    ends = _number(image, _SLOPE, 1) * (low + high) + 2 * _number(image, _INTERCEPT, 0)
+    wide = np.float64 if array.dtype.kind == "f" else np.int64
+    return (wide(ends) - array.astype(wide)).astype(array.dtype)

@@ -1,0 +1,61 @@
+"""The loss over all scales of a deeply supervised net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.losses.dice import LOSSES, entropy_scales
+from autoseg.losses.targets import Targets, expand_codes
+
+
+def scale_weights(num: int) -> tuple[float, ...]:
+    """1, 1/2, 1/4, ... normalised to sum 1, finest first (nnU-Net; its coarsest scale, of weight 0, has no head here)."""
+    raw = [0.5**i for i in range(num)]
+    return tuple(w / sum(raw) for w in raw)
+
+
+class DeepSupervision(nn.Module):
+    """A named loss at every scale, weighted.
+
+    Parameters
+    ----------
+    name : str
+        A key of LOSSES.
+    priors : sequence of float
+        Share of pixels of each class.
+    exclusive : bool
+        Heads are a softmax with the background first.
+    """
+
+    scales: Tensor
+
+    def __init__(self, name: str, priors: Sequence[float], *, exclusive: bool) -> None:
+        super().__init__()
+        self.loss = LOSSES[name]
+        self.exclusive = exclusive
+        self.register_buffer("scales", entropy_scales(priors, exclusive=exclusive), persistent=False)
+
+    def forward(self, logits: Sequence[Tensor], codes: Tensor, table: Tensor, ignore: Tensor | None) -> Tensor:
+        """Scalar fp32 loss.
+
+        Parameters
+        ----------
+        logits : sequence of Tensor, (N, H, ...), finest first
+        codes, table, ignore
+            See `expand_codes`.
+        """
+        targets = expand_codes(codes, table, ignore, exclusive=self.exclusive)
+        total = torch.zeros((), device=codes.device)
+        for weight, scale in zip(scale_weights(len(logits)), logits, strict=True):
+            targets = _at(targets, scale)
+            total = total + weight * self.loss(scale, targets, self.scales)
+        return total
+
+
+def _at(targets: Targets, logits: Tensor) -> Targets:
+    have, want = targets.channels.shape[2:], logits.shape[2:]
+    stride = tuple(h // w for h, w in zip(have, want, strict=True))
+    return targets if all(s == 1 for s in stride) else targets.pooled(stride)

@@ -1,0 +1,71 @@
+"""Code maps to target channels, on the device, and their area averages at the scales of deep supervision.
+
+Shapes: N samples, S codes in the padded tables, K classes, H heads (K, and one before them for the background if classes are
+exclusive), ... the spatial axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+POOLS = {2: F.avg_pool2d, 3: F.avg_pool3d}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Targets:
+    """What the heads should say at one scale.
+
+    Parameters
+    ----------
+    channels : Tensor, (N, H, ...), in [0, 1]
+        Shares of the classes in each pixel; 0 or 1 at full resolution. Zero where unlabelled.
+    weight : Tensor, (N, 1, ...), in [0, 1], or None
+        Share of labelled pixels; None if all are.
+    """
+
+    channels: Tensor
+    weight: Tensor | None
+
+    def pooled(self, stride: tuple[int, ...]) -> Targets:
+        """Area averages over `stride`; unlabelled pixels count in no average."""
+        pool = POOLS[len(stride)]
+        channels = pool(self.channels, stride, stride)
+        if self.weight is None:
+            return Targets(channels=channels, weight=None)
+        weight = pool(self.weight, stride, stride)
+        return Targets(channels=channels / weight.clamp(min=1e-6), weight=weight)
+
+
+def expand_codes(codes: Tensor, table: Tensor, ignore: Tensor | None, *, exclusive: bool) -> Targets:
+    """Code maps as target channels.
+
+    Parameters
+    ----------
+    codes : int32 Tensor, (N, ...)
+    table : bool Tensor, (N, S, K)
+    ignore : bool Tensor, (N, S), or None
+        None if nothing is unlabelled: known on the CPU, so that nothing has to be asked of the device.
+    exclusive : bool
+        Adds a background channel in front: pixels without class that are labelled.
+
+    Returns
+    -------
+    Targets
+        fp32, in channels_last layout: the gather writes the channels of a pixel side by side.
+    """
+    if exclusive:
+        empty = ~table.any(dim=2)
+        background = empty if ignore is None else empty & ~ignore
+        table = torch.cat([background.unsqueeze(2), table], dim=2)
+    num, sets, heads = table.shape
+    offset = torch.arange(num, device=codes.device, dtype=torch.int32).reshape(num, *[1] * (codes.ndim - 1)) * sets
+    rows = codes + offset
+    channels = F.embedding(rows, table.reshape(num * sets, heads).float()).movedim(-1, 1)
+    weight = None
+    if ignore is not None:
+        weight = F.embedding(rows, (~ignore).reshape(num * sets, 1).float()).movedim(-1, 1)
+    return Targets(channels=channels, weight=weight)

@@ -1,0 +1,161 @@
+"""The U-Net: conv - instance norm - LeakyReLU, for 2 and 3 axes, with deep supervision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from autoseg.nets.norm import InstanceNorm
+from autoseg.plan import Network
+
+SLOPE = 0.01
+CONVS = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+class ConvBlock(nn.Module):
+    """Convolution, instance norm, LeakyReLU. The convolution has a bias only for parity with nnU-Net's weights; the norm removes it."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: Sequence[int], stride: Sequence[int]) -> None:
+        super().__init__()
+        padding = tuple(k // 2 for k in kernel)
+        self.conv = CONVS[len(kernel)](channels_in, channels_out, tuple(kernel), tuple(stride), padding)
+        self.norm = InstanceNorm(channels_out)
+        self.act = nn.LeakyReLU(SLOPE, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, ...) -> (N, C_out, ...), strided."""
+        y: Tensor = self.act(self.norm(self.conv(x)))
+        return y
+
+
+def conv_stage(channels_in: int, channels_out: int, kernel: Sequence[int], stride: Sequence[int], num: int) -> nn.Sequential:
+    """`num` ConvBlocks, the first one strided."""
+    ones = (1,) * len(kernel)
+    blocks = [ConvBlock(channels_in, channels_out, kernel, stride)]
+    blocks += [ConvBlock(channels_out, channels_out, kernel, ones) for _ in range(num - 1)]
+    return nn.Sequential(*blocks)
+
+
+class UNet(nn.Module):
+    """Encoder, decoder with skips, and a head per decoder resolution (the coarsest apart, whose loss weighs nothing).
+
+    Parameters
+    ----------
+    encoder : list of modules
+        Finest first.
+    ups, decoder, heads : lists of modules
+        Coarsest first: ups[i] doubles, decoder[i] merges with the skip, heads[i] belongs to decoder[i + 1].
+    """
+
+    def __init__(self, encoder: list[nn.Module], ups: list[nn.Module], decoder: list[nn.Module], heads: list[nn.Module]) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleList(encoder)
+        self.ups = nn.ModuleList(ups)
+        self.decoder = nn.ModuleList(decoder)
+        self.heads = nn.ModuleList(heads)
+        #: The finest so many stages recompute their activations in backward instead of keeping them.
+        self.checkpointed_stages = 0
+        #: Entered when they do. torch restores its own autocast there; memory.py, which has another, puts it here.
+        self.recompute_context: Callable[[], AbstractContextManager[object]] = nullcontext
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Logits (N, heads, ...), finest first: all scales in training, the finest alone otherwise."""
+        skips = []
+        for level, stage in enumerate(self.encoder):
+            x = self._run(stage, level, x)
+            skips.append(x)
+        outputs = []
+        skips.pop()
+        first_head = len(self.decoder) - len(self.heads)
+        for i, (up, stage) in enumerate(zip(self.ups, self.decoder, strict=True)):
+            level = len(self.decoder) - 1 - i
+            x = self._run(partial(merge, up, stage), level, x, skips.pop())
+            if i >= first_head and (self.training or level == 0):
+                outputs.append(self.heads[i - first_head](x))
+        return outputs[::-1]
+
+    def _run(self, part: Callable[..., Tensor], level: int, *inputs: Tensor) -> Tensor:
+        if not (self.training and level < self.checkpointed_stages):
+            return part(*inputs)
+
+        def contexts() -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
+            return nullcontext(), self.recompute_context()
+
+        y: Tensor = checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+        return y
+
+
+def merge(up: nn.Module, stage: nn.Module, x: Tensor, skip: Tensor) -> Tensor:
+    """One decoder level: bring `x` to the skip's resolution, join them, convolve."""
+    y: Tensor = stage(torch.cat([up(x), skip], dim=1))
+    return y
+
+
+def build_unet(network: Network) -> UNet:
+    """The U-Net that a plan describes, with fresh weights (He; LeakyReLU 0.01) from torch's current random state.
+
+    Example
+    -------
+    >>> net = build_unet(Network(in_channels=1, num_heads=3, features=(8, 16), strides=((1, 1), (2, 2)), kernels=((3, 3), (3, 3))))
+    >>> [tuple(y.shape) for y in net(torch.zeros(2, 1, 16, 16))]
+    [(2, 3, 16, 16)]
+    """
+    n, axes = len(network.features), network.num_axes
+    encoder: list[nn.Module] = []
+    channels = network.in_channels
+    for features, kernel, stride in zip(network.features, network.kernels, network.strides, strict=True):
+        encoder.append(conv_stage(channels, features, kernel, stride, network.convs))
+        channels = features
+    ups: list[nn.Module] = []
+    decoder: list[nn.Module] = []
+    for level in range(n - 2, -1, -1):
+        stride, features = network.strides[level + 1], network.features[level]
+        ups.append(TRANSPOSED[axes](network.features[level + 1], features, stride, stride))
+        decoder.append(conv_stage(2 * features, features, network.kernels[level], (1,) * axes, network.convs))
+    num_heads = max(1, len(decoder) - 1) if network.deep_supervision else 1
+    levels = range(num_heads - 1, -1, -1)
+    heads: list[nn.Module] = [CONVS[axes](network.features[level], network.num_heads, (1,) * axes) for level in levels]
+    net = UNet(encoder, ups, decoder, heads)
+    net.apply(_he_init)
+    return net
+
+
+def _he_init(module: nn.Module) -> None:
+    if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+        nn.init.kaiming_normal_(module.weight, a=SLOPE)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def start_heads_at_prior(net: UNet, priors: Sequence[float], *, exclusive: bool) -> None:
+    """Set the heads so that an untrained net predicts each class's share of pixels.
+
+    Parameters
+    ----------
+    priors : sequence of float
+        Share of pixels of each class, without the background.
+    exclusive : bool
+        True for softmax heads with the background first.
+
+    Notes
+    -----
+    Bias at the prior and small weights as in focal loss (Lin et al. 2017, arXiv 1708.02002, 4.1). A head that starts at 0.5
+    spends its first hundreds of iterations unlearning 29 nearly empty maps.
+    """
+    share = torch.tensor([min(max(p, 1e-5), 0.99) for p in priors], dtype=torch.float64)
+    if exclusive:
+        background = max(1e-5, 1.0 - float(share.sum()))
+        bias = torch.log(torch.cat([torch.tensor([background], dtype=torch.float64), share]))
+    else:
+        bias = torch.log(share) - torch.log1p(-share)
+    with torch.no_grad():
+        for head in net.heads:
+            assert isinstance(head, (nn.Conv2d, nn.Conv3d)) and head.bias is not None
+            nn.init.normal_(head.weight, std=0.01)
+            head.bias.copy_(bias)

@@ -1,0 +1,222 @@
+"""The plan: everything that was decided, in a file a person can read and edit. The planner writes it, all stages after it read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from autoseg.budget import Budget, Precision
+from autoseg.geometry import Unit
+from autoseg.labels import LabelSpace
+from autoseg.recipe import Recipe
+
+#: Raised when a field changes its meaning; a plan of a newer version is refused.
+PLAN_VERSION = 1
+
+NormalizationKind = Literal["zscore", "ct", "unit"]
+CONFIGURATIONS = ("2d", "2d_lowres", "2d_cascade", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """How one channel becomes zero-mean: y = (clip(x, lower, upper) - mean) / std.
+
+    Parameters
+    ----------
+    kind : {"zscore", "ct", "unit"}
+        "zscore": mean and std of the case itself; "ct": the data set's clip range, mean and std over the foreground;
+        "unit": colour images, x / 255 (or / 65535), centred.
+    lower, upper, mean, std : float or None
+        The data set's constants; None where the case's own statistics are used.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    kind: NormalizationKind
+    lower: float | None = None
+    upper: float | None = None
+    mean: float | None = None
+    std: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A U-Net in numbers; stage 0 is the full resolution.
+
+    Parameters
+    ----------
+    in_channels, num_heads : int
+    features : tuple of int
+        Channels of each encoder stage.
+    strides : tuple of tuple of int
+        Of the first convolution of each stage, per axis; the first is all ones.
+    kernels : tuple of tuple of int
+        Kernel of each stage, per axis.
+    convs : int
+        Convolutions in each stage, encoder and decoder alike.
+    deep_supervision : bool
+        Every decoder resolution has a head of its own in training; losses/ weighs them.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    in_channels: int
+    num_heads: int
+    features: tuple[int, ...]
+    strides: tuple[tuple[int, ...], ...]
+    kernels: tuple[tuple[int, ...], ...]
+    convs: int = 2
+    deep_supervision: bool = True
+
+    def __post_init__(self) -> None:
+        if not len(self.features) == len(self.strides) == len(self.kernels) >= 2:
+            raise ValueError(f"features, strides and kernels need one entry per stage, at least two, got {self}")
+        if any(s != 1 for s in self.strides[0]):
+            raise ValueError(f"the first stage must not stride, got {self.strides[0]}")
+
+    @property
+    def num_axes(self) -> int:
+        """Spatial axes, 2 or 3."""
+        return len(self.strides[0])
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        """What an input's shape must be a multiple of, per axis."""
+        product = [1] * self.num_axes
+        for stride in self.strides:
+            product = [p * s for p, s in zip(product, stride, strict=True)]
+        return tuple(product)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """The peak of one training step, traced, against what the device has.
+
+    `parts` splits the peak: parameters, gradients, optimizer, activations, workspace, context.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    peak_bytes: int
+    budget_bytes: int
+    parts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One resolution at which a net is trained.
+
+    Parameters
+    ----------
+    name : str
+        A configuration: "2d", "3d_fullres", ...
+    slice_axis : int or None
+        For a 2D net on volumes: the array axis (z, y, x = 0, 1, 2) that is cut into slices; None if data and net have equal axes.
+    spacing : tuple of float
+        Target spacing of the data's axes (all of them, the slicing axis as it is: median), in the plan's unit.
+    resample : bool
+        False if every case has the target spacing already, or the data have no physical size: pixels stay untouched.
+    image_shape : tuple of int
+        Median shape of the data at the target spacing, all axes.
+    patch, batch : tuple of int, int
+        The net's axes.
+    network : Network
+    precision : {"fp32", "fp16", "bf16"}
+    checkpointed_stages : int
+        Encoder and decoder stages, from the finest, whose activations are recomputed instead of kept.
+    memory : Memory
+    step_s : float or None
+        Seconds of one measured training step; None if the device was not at hand.
+    mirror_axes : tuple of int
+        Axes of the net along which images may be flipped, in training and in test-time augmentation.
+    mirror_swap : tuple of int
+        The class whose place each class takes when an odd number of axes is flipped (left lung <-> right lung); empty: none change.
+    rotation_degrees : float
+        Images are rotated by up to this, both ways; measured.
+    iterations, iterations_per_epoch : int
+    recipe : Recipe
+    priors : tuple of float
+        Share of pixels of each class over the training cases; output heads start there.
+    previous : str or None
+        The stage before in a cascade.
+    reasons : dict
+        Decision -> a sentence that says why.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str
+    slice_axis: int | None = None
+    spacing: tuple[float, ...]
+    resample: bool
+    image_shape: tuple[int, ...]
+    patch: tuple[int, ...]
+    batch: int
+    network: Network
+    precision: Precision
+    checkpointed_stages: int = 0
+    memory: Memory
+    step_s: float | None = None
+    mirror_axes: tuple[int, ...] = ()
+    mirror_swap: tuple[int, ...] = ()
+    rotation_degrees: float = 0.0
+    iterations: int
+    iterations_per_epoch: int
+    recipe: Recipe
+    priors: tuple[float, ...]
+    previous: str | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.patch) != self.network.num_axes:
+            raise ValueError(f"{self.name}: patch {self.patch} must have the net's {self.network.num_axes} axes")
+        for size, multiple in zip(self.patch, self.network.multiple, strict=True):
+            if size % multiple:
+                raise ValueError(f"{self.name}: patch {self.patch} must be a multiple of {self.network.multiple}, by which the net pools")
+        if self.batch < 1 or self.iterations < 1 or self.iterations_per_epoch < 1:
+            raise ValueError(f"{self.name}: batch, iterations and iterations_per_epoch must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What was decided for one data set on one budget.
+
+    Parameters
+    ----------
+    version : int
+        `PLAN_VERSION` when written.
+    name, dataset : str
+        The plan's own name ("default") and the data set's.
+    fingerprint : str
+        Checksum of the fingerprint that it was made from.
+    labels : LabelSpace
+    num_axes : int
+        Spatial axes of the data, 2 or 3.
+    unit : {"mm", "pixel"}
+        Of all spacings.
+    normalization : tuple of Normalization
+        One per channel.
+    crop_to_nonzero : bool
+        Cases are cut to the box of non-zero voxels first.
+    budget : Budget
+    stages : dict of Stage
+        By configuration.
+    reasons : dict
+        Decision -> a sentence that says why.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    version: int = PLAN_VERSION
+    name: str
+    dataset: str
+    fingerprint: str
+    labels: LabelSpace
+    num_axes: int
+    unit: Unit
+    channels: tuple[str, ...]
+    normalization: tuple[Normalization, ...]
+    crop_to_nonzero: bool
+    budget: Budget
+    stages: dict[str, Stage]
+    reasons: dict[str, str] = field(default_factory=dict)

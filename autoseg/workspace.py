@@ -1,0 +1,113 @@
+"""The folder a user works in: raw/, preprocessed/, results/. Every path of the product is made here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.errors import UsageError
+
+LAST_PLANNED = "last_planned.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """Where everything lies.
+
+    Parameters
+    ----------
+    root : Path
+        Holds raw/NAME, preprocessed/NAME, results/NAME. Created on first write, not here.
+    """
+
+    root: Path
+
+    @property
+    def raw(self) -> Path:
+        """Raw data sets, read where they lie and never written to."""
+        return self.root / "raw"
+
+    def preprocessed(self, dataset: str) -> Path:
+        """Fingerprint, splits, plans and prepared cases of one data set: all of it can be made again."""
+        return self.root / "preprocessed" / dataset
+
+    def fingerprint_file(self, dataset: str) -> Path:
+        """preprocessed/NAME/fingerprint.json"""
+        return self.preprocessed(dataset) / "fingerprint.json"
+
+    def splits_file(self, dataset: str) -> Path:
+        """preprocessed/NAME/splits.json"""
+        return self.preprocessed(dataset) / "splits.json"
+
+    def plan_file(self, dataset: str, plan: str) -> Path:
+        """preprocessed/NAME/plans/PLAN.json"""
+        return self.preprocessed(dataset) / "plans" / f"{plan}.json"
+
+    def results(self, dataset: str) -> Path:
+        """results/NAME"""
+        return self.root / "results" / dataset
+
+    def run_folder(self, dataset: str, plan: str, config: str, trainer: str) -> Path:
+        """results/NAME/PLAN/CONFIG-TRAINER, which holds fold0 .. fold4."""
+        return self.results(dataset) / plan / f"{config}-{trainer}"
+
+    def fold_folder(self, dataset: str, plan: str, config: str, trainer: str, fold: str) -> Path:
+        """results/NAME/PLAN/CONFIG-TRAINER/foldK (or fold_all)."""
+        return self.run_folder(dataset, plan, config, trainer) / (f"fold{fold}" if fold.isdigit() else f"fold_{fold}")
+
+    def predictions(self, dataset: str) -> Path:
+        """results/NAME/predictions, which holds a folder per run of predict."""
+        return self.results(dataset) / "predictions"
+
+    def raw_names(self) -> tuple[str, ...]:
+        """Names of the folders in raw/."""
+        if not self.raw.is_dir():
+            return ()
+        return tuple(sorted(p.name for p in self.raw.iterdir() if p.is_dir() and not p.name.startswith(".")))
+
+    def resolve(self, given: str | None) -> tuple[Path, str]:
+        """The folder of the data set that a command means, and a sentence that says which and why.
+
+        Parameters
+        ----------
+        given : str or None
+            -d as typed: a name in raw/, a path, or None: the only data set, else the one planned last.
+
+        Raises
+        ------
+        UsageError
+            If nothing or more than one data set fits; the message lists what there is.
+        """
+        names = self.raw_names()
+        if given is not None:
+            return self._named(given, names)
+        if len(names) == 1:
+            return self.raw / names[0], f"data set {names[0]} (the only one in {self.raw})"
+        record = self.root / "preprocessed" / LAST_PLANNED
+        if record.is_file():
+            folder = Path(record.read_text(encoding="utf-8").strip())
+            if folder.is_dir():
+                return folder, f"data set {folder.name} (planned last)"
+        if not names:
+            raise UsageError(f"{self.raw} holds no data set. Put one there, or name a folder: -d PATH.")
+        raise UsageError(f"{self.raw} holds several data sets: {', '.join(names)}. Name one: -d {names[0]}.")
+
+    def _named(self, given: str, names: tuple[str, ...]) -> tuple[Path, str]:
+        if given in names:
+            return self.raw / given, f"data set {given}"
+        path = Path(given).expanduser()
+        if path.is_dir():
+            path = path.resolve()
+            if path.name in names and (self.raw / path.name).resolve() != path:
+                raise UsageError(
+                    f"-d {given}: the name {path.name} is taken by {self.raw / path.name}, which is another folder; rename one of them."
+                )
+            return path, f"data set {path.name} ({path})"
+        known = f"known are {', '.join(names)}" if names else f"{self.raw} holds none"
+        raise UsageError(f"-d {given}: no such data set in {self.raw} and no such folder; {known}.")
+
+    def remember(self, folder: Path) -> None:
+        """Record which data set was planned last."""
+        record = self.root / "preprocessed" / LAST_PLANNED
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(f"{folder.resolve()}\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Complete, versioned plans, one JSON file each."""

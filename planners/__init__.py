@@ -1,0 +1,1 @@
+"""Planners: fingerprint + budget -> Plan."""

@@ -1,0 +1,72 @@
+"""The inner modules run on a bare GPU machine, where there is nothing but torch, numpy and scipy (DESIGN, The house)."""
+
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from tests.house.distributions import needed_by
+from tests.house.imports import read_imports, read_modules
+
+BARE = [
+    *("autoseg.errors", "autoseg.geometry", "autoseg.labels", "autoseg.case", "autoseg.recipe", "autoseg.budget", "autoseg.plan"),
+    *("autoseg.nets", "autoseg.losses", "autoseg.augment", "autoseg.step", "autoseg.memory", "autoseg.infer.tiling"),
+]
+GIVEN = {"torch", "numpy", "scipy"}
+
+# Imports argv[2:] with every top-level name of argv[1] refused, as if it were not installed.
+BLOCKER = """
+import importlib, sys
+refused = set(sys.argv[1].split(","))
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in refused:
+            raise ModuleNotFoundError(f"{name} is not on a bare machine", name=name)
+sys.meta_path.insert(0, Blocker())
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+"""
+
+
+def refused_names() -> set[str]:
+    """Top-level module names of all that is installed here and not on a bare machine."""
+    there = needed_by(GIVEN)
+    owners, stdlib = packages_distributions().items(), sys.stdlib_module_names
+    return {name for name, names in owners if name not in {"autoseg", *stdlib} and not {canonicalize_name(n) for n in names} & there}
+
+
+def import_without(refused: set[str], *modules: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", BLOCKER, ",".join(sorted(refused)), *modules]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def part_of(package: str, known: list[str]) -> list[str]:
+    return [name for name in known if name == package or name.startswith(package + ".")]
+
+
+@pytest.mark.parametrize("package", BARE)
+def test_imports_only_what_a_bare_machine_has(root: Path, package: str) -> None:
+    known = read_modules(root)
+    modules = part_of(package, list(known))
+    assert modules, f"{package} is not in the tree"
+    allowed = GIVEN | {"autoseg"} | sys.stdlib_module_names
+    written = {(name, imported.target) for name in modules for imported in read_imports(known[name], known)}
+    assert {pair for pair in written if pair[1].partition(".")[0] not in allowed} == set()
+
+
+def test_bare_modules_load_where_nothing_else_is_installed(root: Path) -> None:
+    known = list(read_modules(root))
+    modules = [name for package in BARE for name in part_of(package, known) or [package]]
+    done = import_without(refused_names(), *modules)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("refused", ["pydantic", "SimpleITK", "blosc2", "skimage", "batchgenerators", "acvl_utils", "click", "tqdm", "PIL"])
+def test_the_blocker_refuses(refused: str) -> None:
+    assert refused in refused_names()
+    done = import_without({refused}, refused)
+    assert done.returncode == 1
+    assert f"{refused} is not on a bare machine" in done.stderr

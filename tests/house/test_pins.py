@@ -1,0 +1,65 @@
+"""constraints.txt pins all that is installed, and make takes the torch that the GPU can run."""
+
+import os
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from tests.house.distributions import needed_by
+
+
+def read_pins(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return {canonicalize_name(name): pinned for name, _, pinned in (line.partition("==") for line in lines)}
+
+
+def dry_run(root: Path, folder: Path, nvidia_smi: str) -> str:
+    """What `make venv` would run on a machine whose nvidia-smi is this script."""
+    tool = folder / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{nvidia_smi}\n", encoding="utf-8")
+    tool.chmod(0o755)
+    environment = os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    command = ["make", "--dry-run", "--always-make", "--no-print-directory", "demo"]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_every_dependency_is_pinned(root: Path) -> None:
+    pinned = read_pins(root / "constraints.txt")
+    needed = needed_by(["autoseg[test]"]) - {"autoseg", "torch"}
+    assert {"numpy", "pydantic-core", "h2", "scipy-stubs"} <= needed
+    assert {name for name in needed - pinned.keys() if not name.startswith(("nvidia-", "cuda-", "triton"))} == set()
+
+
+def test_torch_stands_apart(root: Path) -> None:
+    assert "torch" not in read_pins(root / "constraints.txt")
+
+
+def test_the_pins_are_what_is_tested(root: Path) -> None:
+    pinned = read_pins(root / "constraints.txt")
+    assert {name: version(name) for name in pinned} == pinned
+
+
+@pytest.mark.parametrize(
+    ("nvidia_smi", "torch"),
+    [
+        ("echo 7.0; echo 7.0", "constraints-torch-sm70.txt"),
+        ("echo 8.0", "constraints-torch.txt"),
+        ("echo 8.0; echo 7.0", "constraints-torch-sm70.txt"),
+        ("echo 'NVIDIA-SMI has failed because 7.0 is no driver'; exit 9", "constraints-torch.txt"),
+        ("exit 127", "constraints-torch.txt"),
+    ],
+)
+def test_make_picks_torch_by_compute_capability(root: Path, tmp_path: Path, nvidia_smi: str, torch: str) -> None:
+    commands = dry_run(root, tmp_path, nvidia_smi)
+    assert f"--constraint {torch}" in commands
+    assert (root / torch).is_file()
+
+
+@pytest.mark.parametrize(("nvidia_smi", "options"), [("echo 9.0", ""), ("exit 127", " --gpu cpu --hours ")])
+def test_the_demo_plans_for_the_machine_it_runs_on(root: Path, tmp_path: Path, nvidia_smi: str, options: str) -> None:
+    (line,) = [line for line in dry_run(root, tmp_path, nvidia_smi).splitlines() if "plan_and_preprocess" in line]
+    assert ("--gpu" in line) == bool(options)
+    assert options in line

@@ -1,0 +1,1 @@
+"""Trainers: Plan + Prepared -> Checkpoint."""
