@@ -1,1 +1,14 @@
-"""Planners: fingerprint + budget -> Plan."""
+"""Planners: fingerprint + budget -> Plan. PLANNERS maps a name to a function; another package adds its own by an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autoseg.budget import Budget
+from autoseg.fingerprint import Fingerprint
+from autoseg.plan import Plan
+from autoseg.planners.default import Request, make_plan
+
+PLANNERS: dict[str, Callable[[Fingerprint, Budget, Request], Plan]] = {"default": make_plan}
+
+__all__ = ["PLANNERS", "Request", "make_plan"]

@@ -18,6 +18,11 @@ from autoseg.recipe import Augmentation
 FOLD_ALL = 1_000_000
 
 
+def fold_number(fold: str) -> int:
+    """The number that stands for a fold ("0" .. "4", "all") where draws are seeded."""
+    return FOLD_ALL if fold == "all" else int(fold)
+
+
 def sample_rng(seed: int, fold: str, iteration: int, sample: int) -> np.random.Generator:
     """The generator of one sample.
 
@@ -30,7 +35,7 @@ def sample_rng(seed: int, fold: str, iteration: int, sample: int) -> np.random.G
     iteration, sample : int
         Position in the training, and in the batch.
     """
-    return np.random.default_rng([seed, FOLD_ALL if fold == "all" else int(fold), iteration, sample])
+    return np.random.default_rng([seed, fold_number(fold), iteration, sample])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,9 +4,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Statistics(Protocol):
+    """Anything that says how channels are normalised, such as preprocess.PreparedMeta."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per channel."""
+        ...
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Per channel."""
+        ...
+
+    @property
+    def lower(self) -> tuple[float, ...]:
+        """Per channel."""
+        ...
+
+    @property
+    def upper(self) -> tuple[float, ...]:
+        """Per channel."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +57,11 @@ class Intensity:
     def identity(cls, channels: int) -> Intensity:
         """Leaves the image as it is."""
         return cls(mean=(0.0,) * channels, std=(1.0,) * channels, lower=(-math.inf,) * channels, upper=(math.inf,) * channels)
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> Intensity:
+        """The normalisation that a prepared case's meta describes."""
+        return cls(mean=statistics.mean, std=statistics.std, lower=statistics.lower, upper=statistics.upper)
 
     def apply(self, x: Tensor) -> Tensor:
         """Normalise a float32 Tensor (N, C, ...)."""

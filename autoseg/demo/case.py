@@ -72,20 +72,20 @@ def outlines(scene: Scene, *, size: int) -> dict[str, FloatArray]:
     It is the silhouette's own curve rather than one traced round a mask, so it is exact to a fraction of a pixel at any size. What
     lies outside the picture or the collimated field is cut off, as nobody can annotate it.
     """
-    left, top, right, bottom = scene.exposure.visible
-    box = (max(left, 0.0), max(top, 0.0), min(right, 1.0), min(bottom, 1.0))
+    left, top, right, bottom = (size * edge - 0.5 for edge in scene.exposure.visible)
+    # Up to the outermost pixel centres: the competition's points lie in the picture, and fillers count a pixel on the outline as inside.
+    box = (max(left, 0.0), max(top, 0.0), min(right, size - 1.0), min(bottom, size - 1.0))
     found = {}
     for placement in scene.pose.placements[: len(BONES)]:
-        curve = apply(compose(scene.pose.to_picture, placement.matrix), scene.person.bones[placement.bone].outline)
-        spacing = size * float(np.linalg.norm(curve[1] - curve[0]))
-        pixels = size * _clip(curve[:: max(1, int(0.15 / spacing))], box) - 0.5
-        found[placement.bone] = _simplify(pixels)
+        curve = size * apply(compose(scene.pose.to_picture, placement.matrix), scene.person.bones[placement.bone].outline) - 0.5
+        spacing = float(np.linalg.norm(curve[1] - curve[0]))
+        found[placement.bone] = _simplify(_clip(curve[:: max(1, int(0.15 / spacing))], box))
     return found
 
 
 def _simplify(pixels: FloatArray) -> FloatArray:
     """Leave out points (N, 2) of a closed curve that lie within the tolerance of the lines between the others."""
-    kept: FloatArray = approximate_polygon(np.vstack([pixels, pixels[:1]]), _TOLERANCE)[:-1]  # type: ignore[no-untyped-call]
+    kept: FloatArray = approximate_polygon(np.vstack([pixels, pixels[:1]]), _TOLERANCE)[:-1]
     return kept
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from autoseg.demo.case import PARTS, SIDES, Scene, draw_hands, outlines, render
 from autoseg.demo.xlsx import workbook
+from autoseg.errors import UsageError
 
 Row = tuple[str | int | float, ...]
 
@@ -78,7 +79,7 @@ def write_phantom(
     behind are kept, so an interrupted call can be repeated. workers > 1 starts processes by spawn: a script that calls this needs the
     usual `if __name__ == "__main__"`.
 
-    Raises ValueError for parameters out of range, and FileExistsError if root holds another phantom or a real HandBone.
+    Raises ValueError for parameters out of range, and UsageError if root holds another phantom or a real HandBone.
     """
     _check("size", size, *SIZES)
     _check("people", people, *PEOPLE)
@@ -122,9 +123,9 @@ def _claim(files: PhantomFiles, record: _Record) -> None:
         wanted = asdict(record)
         if found != wanted:
             differ = ", ".join(f"{key} {found.get(key)} there, {wanted[key]} asked for" for key in wanted if found.get(key) != wanted[key])
-            raise FileExistsError(f"{path} says that another phantom lies there: {differ}. Choose another folder or remove that phantom.")
+            raise UsageError(f"{path} says that another phantom lies there: {differ}. Choose another folder or remove that phantom.")
     elif files.raw.exists() and any(files.raw.iterdir()):
-        raise FileExistsError(f"{files.raw} holds files that are no phantom ({path} is missing). Choose another folder.")
+        raise UsageError(f"{files.raw} holds files that are no phantom ({path} is missing). Choose another folder.")
     else:
         _write(path, json.dumps(asdict(record), indent=1).encode())
 

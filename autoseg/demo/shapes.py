@@ -1,8 +1,8 @@
 """Outlines of the 29 bones of an average adult right hand, palm down, as control points in millimetres.
 
 Axes of the hand: x to the thumb side (radial), y to the finger tips (distal), z along the ray. The origin lies on the radius's joint
-surface, below the capitate. Lengths and widths of metacarpals and phalanges are rounded adult means from hand radiogrammetry; the carpals and
-the forearm are drawn after a posterior-anterior view.
+surface, below the capitate. Lengths and widths of metacarpals and phalanges are about those of adult hands; carpals and forearm are drawn
+by hand after the usual posterior-anterior view.
 """
 
 from __future__ import annotations

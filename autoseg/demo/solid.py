@@ -124,6 +124,7 @@ def chords(solid: Solid, y: Float32Array, inside: Float32Array, *, thickness: fl
     radius, depth = solid.radius[row], solid.half_depth[row]
     cortex = np.minimum(thickness * solid.cortex[row], 0.75 * radius)
     outer = 2 * depth * _rounded(inside / radius)
-    inner = 2 * (depth - np.minimum(cortex, 0.75 * depth)) * _rounded((inside - cortex) / (radius - cortex))
+    # The cortex is thinner on the back and on the palm's side than on the flanks, which makes the canal show.
+    inner = 2 * (depth - np.minimum(0.6 * cortex, 0.75 * depth)) * _rounded((inside - cortex) / (radius - cortex))
     inner = np.minimum(inner, outer)
     return Chords(cortical=outer - inner, spongy=inner, marrow=solid.marrow[row])

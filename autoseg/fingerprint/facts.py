@@ -256,7 +256,7 @@ class Fingerprint:
     channels : tuple of str
         As declared; empty if nothing was.
     num_channels : int
-        What a net gets: 1 if every image is grey whatever its file holds, else the most channels of any image.
+        What a net gets (`io.images.common_num_channels`): 1 if every image is grey whatever its file holds.
     num_axes : int
     unit : {"mm", "pixel"}
     cases : tuple of CaseFacts

@@ -17,8 +17,10 @@ from autoseg.fingerprint.facts import CaseFacts, Fingerprint
 from autoseg.fingerprint.likeness import measure_flips, measure_neighbours, unrelated
 from autoseg.fingerprint.measure_case import describe, files_of, identity_of_files, measure_loaded
 from autoseg.fingerprint.sketch import Sketch
+from autoseg.geometry import Geometry
 from autoseg.io.cases import read_case
 from autoseg.io.check import structure_problems
+from autoseg.io.images import Image, common_num_channels, to_channels
 from autoseg.io.parallel import Progress, map_cases
 from autoseg.labels import overlap_counts
 
@@ -60,7 +62,7 @@ def measure(dataset: Dataset, *, workers: int = 1, progress: Progress | None = N
             overlap += result.overlap
     if not problems and not facts:
         problems.append(f"{dataset.root} holds no labelled case.")
-    problems += _disagreements(facts)
+    problems += _disagreements(dataset, facts)
     if problems:
         raise DataError(problems)
     return pool(dataset, facts, sketches, overlap)
@@ -80,7 +82,7 @@ def measure_case(dataset: Dataset, case: Case) -> Measured:
 
 def pool(dataset: Dataset, facts: Sequence[CaseFacts], sketches: Sequence[Sketch], overlap: NDArray[np.int64]) -> Fingerprint:
     """All cases' measurements as one fingerprint."""
-    num_channels = 1 if all(case.is_grey for case in facts) else max(case.channels for case in facts)
+    num_channels = _num_channels(dataset, facts)
     labelled = sum(case.labelled for case in facts)
     neighbours = measure_neighbours([case.name for case in facts], sketches)
     partners = unrelated(facts, neighbours)
@@ -122,10 +124,24 @@ def _pooled(sketches: Sequence[Sketch], channel: int) -> NDArray[np.float32]:
     return np.concatenate([s.foreground[min(channel, len(s.foreground) - 1)] for s in sketches])
 
 
-def _disagreements(facts: Sequence[CaseFacts]) -> list[str]:
-    """Cases that cannot stand in one data set."""
+def _num_channels(dataset: Dataset, facts: Sequence[CaseFacts]) -> int:
+    return common_num_channels(((case.channels, case.is_grey) for case in facts), declared=len(dataset.channels) or None)
+
+
+def _disagreements(dataset: Dataset, facts: Sequence[CaseFacts]) -> list[str]:
+    """Cases that cannot stand in one data set: another number of axes, or channels that no rule fits to the others'."""
     if not facts:
         return []
-    axes = len(facts[0].shape)
-    odd = [case for case in facts if len(case.shape) != axes]
-    return [f"Case {case.name} has {len(case.shape)} axes (shape {case.shape}), but {facts[0].name} has {axes}." for case in odd]
+    problems = []
+    axes, num_channels = len(facts[0].shape), _num_channels(dataset, facts)
+    images = {case.name: case.images for case in dataset.train}
+    for case in facts:
+        if len(case.shape) != axes:
+            problems.append(f"{images[case.name][0]}: has {len(case.shape)} axes (shape {case.shape}), but {facts[0].name} has {axes}")
+        blank = np.zeros((case.channels, *(1,) * len(case.shape)), case.dtype)  # the rule looks at no pixel
+        grid = Geometry.pixels((1,) * len(case.shape))
+        try:
+            to_channels(Image(paths=images[case.name], array=blank, geometry=grid, is_grey=case.is_grey), num_channels)
+        except DataError as error:
+            problems += error.problems
+    return problems

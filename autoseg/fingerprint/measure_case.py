@@ -43,7 +43,7 @@ def measure_loaded(loaded: LoadedCase, root: Path) -> tuple[CaseFacts, Sketch]:
     image, labels = loaded.image, loaded.labels
     if labels is None:
         raise ValueError(f"case {loaded.case.name} has no labels; only labelled cases are measured")
-    grey = all(np.array_equal(image[0], channel) for channel in image[1:])
+    grey = len(image) == 3 and len(loaded.case.images) == 1 and all(np.array_equal(image[0], channel) for channel in image[1:])
     measured = image[:1] if grey else image
     sample = _foreground_sample(measured, labels, loaded.case.name)
     intensity = tuple(describe(channel) for channel in measured)
@@ -67,7 +67,7 @@ def measure_loaded(loaded: LoadedCase, root: Path) -> tuple[CaseFacts, Sketch]:
         labelled=int(labels.codes.size - labels.ignored().sum()) if labels.ignore.any() else labels.codes.size,
     )
     cells = SKETCH_SIZE[geometry.num_axes]
-    picture = np.mean([shrink(channel, cells) for channel in measured], axis=0, dtype=np.float32)
+    picture = np.asarray(np.mean([shrink(channel, cells) for channel in measured], axis=0), np.float32)
     return facts, Sketch(image=picture, classes=shrink_classes(labels, cells), foreground=np.repeat(sample, repeat, axis=0))
 
 
@@ -153,7 +153,8 @@ def _one_class(mask: NDArray[np.bool_], start: tuple[int, ...]) -> ClassFacts:
 
 def _foreground_sample(image: NDArray[Any], labels: CodeMap, name: str) -> NDArray[np.float32]:
     """Values at random foreground positions, (C, N) with N up to `FOREGROUND_SAMPLES`; the draw depends on the case's name alone."""
-    where = np.flatnonzero(labels.table.any(axis=1)[labels.codes.ravel()])
+    foreground = np.asarray(labels.table.any(axis=1))
+    where = np.flatnonzero(foreground[labels.codes.ravel()])
     if len(where) > FOREGROUND_SAMPLES:
         where = np.random.default_rng(zlib.crc32(name.encode())).choice(where, FOREGROUND_SAMPLES)
     return image.reshape(len(image), -1)[:, where].astype(np.float32)

@@ -90,11 +90,11 @@ def _centred(points: Points) -> Points:
     with np.errstate(invalid="ignore"):
         count = np.maximum((~np.isnan(points[..., :1])).sum(1, keepdims=True), 1)
         middle = np.nansum(points, axis=1, keepdims=True) / count
-    return np.nan_to_num(points - middle)
+    return np.asarray(np.nan_to_num(points - middle))
 
 
 def flipped(points: Points, axis: int) -> Points:
     """Mirror images along `axis`, any shape (..., n)."""
     signs = np.ones(points.shape[-1])
     signs[axis] = -1
-    return points * signs
+    return np.asarray(points * signs)

@@ -14,7 +14,7 @@ from autoseg.infer.window import Window
 from autoseg.labels import LabelSpace
 from autoseg.nets import NETS
 from autoseg.plan import Plan
-from autoseg.step import memory_format
+from autoseg.step import place
 
 #: Pixels in one forward pass. A CPU is busy with one tile of 512 x 512; a GPU is not, and the net's features are freed layer by layer.
 BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**22}
@@ -23,12 +23,12 @@ MAX_BATCH = 64
 
 
 def load_net(checkpoint: Checkpoint, device: torch.device) -> nn.Module:
-    """The checkpoint's net in eval mode on the device, in the memory format that is fastest there."""
+    """The checkpoint's net in eval mode on the device, placed as for training."""
     settings = checkpoint.settings
     net = NETS["unet"](settings.network)
     net.load_state_dict(checkpoint.weights)
-    net.requires_grad_(False)
-    return net.eval().to(device=device, memory_format=memory_format(settings.network.num_axes, device.type))
+    place(net, device, settings.network.num_axes)
+    return net.requires_grad_(False).eval()
 
 
 def device_precision(planned: Precision, device: torch.device) -> Precision:

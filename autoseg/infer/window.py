@@ -215,8 +215,8 @@ def _predict_tiles(nets: Sequence[nn.Module], tiles: Tensor, window: Window, int
 
 def _activate(logits: Tensor, *, exclusive: bool) -> Tensor:
     # Contiguous before fp32: blending wants each head's rows together, and half the bytes move.
-    logits = logits.contiguous().float()
-    return logits.softmax(dim=1) if exclusive else logits.sigmoid()
+    logits = logits.contiguous().to(torch.float32, copy=True)
+    return logits.softmax(dim=1) if exclusive else logits.sigmoid_()
 
 
 class _Accumulator:

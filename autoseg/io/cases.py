@@ -7,7 +7,7 @@ from dataclasses import replace
 from autoseg.case import Case, Dataset, LoadedCase
 from autoseg.errors import DataError
 from autoseg.geometry import Geometry
-from autoseg.io.images import read_image, to_channels
+from autoseg.io.images import ChannelFacts, read_image, to_channels
 from autoseg.io.truth import read_truth
 
 
@@ -19,33 +19,38 @@ def read_case(dataset: Dataset, case: Case, num_channels: int | None = None) -> 
     dataset : Dataset
     case : Case
     num_channels : int, optional
-        The data set's number of channels (`common_num_channels`); None: as the files hold them, for measuring.
+        The data set's number of channels (`common_num_channels`); None: as the files hold them.
 
     Raises
     ------
     DataError
-        Naming each file that cannot be used. Image and labels are both looked at before it is raised.
+        Naming each file that cannot be used: image and labels are both looked at before it is raised.
     """
+    return measure_case(dataset, case, num_channels)[0]
+
+
+def measure_case(dataset: Dataset, case: Case, num_channels: int | None = None) -> tuple[LoadedCase, ChannelFacts]:
+    """`read_case`, and what `common_num_channels` needs of the image as its files hold it."""
     problems: list[str] = []
     image = read_image(case.images)
-    array, labels = image.array, None
-    if num_channels is not None:
-        try:
+    array, labels, geometry = image.array, None, image.geometry
+    try:
+        if num_channels is not None:
             array = to_channels(image, num_channels)
-        except DataError as error:
-            problems += error.problems
-    if case.truth is not None:
-        try:
+    except DataError as error:
+        problems += error.problems
+    try:
+        if case.truth is not None:
             labels = read_truth(dataset, case, image.geometry)
-        except DataError as error:
-            problems += error.problems
+    except DataError as error:
+        problems += error.problems
     try:
         geometry = with_spacing(image.geometry, dataset.spacing)
     except ValueError as error:
         problems.append(f"{case.images[0]}: {error}")
     if problems:
         raise DataError(problems)
-    return LoadedCase(case=case, image=array, geometry=geometry, labels=labels)
+    return LoadedCase(case=case, image=array, geometry=geometry, labels=labels), image.facts
 
 
 def with_spacing(geometry: Geometry, spacing: tuple[float, ...] | None) -> Geometry:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,24 @@ from autoseg.errors import DataError
 from autoseg.geometry import Geometry, overlays
 from autoseg.io.decoded import Decoded, unreadable
 from autoseg.io.filenames import DICOM_SUFFIXES, IMAGE_SUFFIXES, VOLUME_SUFFIXES, image_suffix
+
+
+class ChannelFacts(NamedTuple):
+    """What decides the data set's number of channels.
+
+    Parameters
+    ----------
+    num : int
+        Channels of the image, an opacity that is the same everywhere left out.
+    is_grey : bool
+        True for three equal colour channels.
+    is_picture : bool
+        True for a 2D image of whole numbers in one file, whose channels may be colours.
+    """
+
+    num: int
+    is_grey: bool
+    is_picture: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +58,12 @@ class Image:
     def num_channels(self) -> int:
         """C."""
         return int(self.array.shape[0])
+
+    @property
+    def facts(self) -> ChannelFacts:
+        """What decides the data set's number of channels."""
+        is_picture = len(self.paths) == 1 and self.geometry.num_axes == 2 and self.array.dtype in (np.uint8, np.uint16)
+        return ChannelFacts(self.num_channels, self.is_grey, is_picture)
 
 
 def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
@@ -100,7 +124,8 @@ def read_image(paths: Sequence[Path]) -> Image:
     first = parts[0]
     for part in parts[1:]:
         if not overlays(first.geometry, part.geometry):
-            raise unreadable(part.paths[0], f"has another grid than the first channel, {first.paths[0].name}: {_differ(part, first)}")
+            difference = grid_difference(part.geometry, first.geometry)
+            raise unreadable(part.paths[0], f"has another grid than the first channel, {first.paths[0].name}: {difference}")
     arrays = [to_channels(part, 1) if part.is_grey else part.array for part in parts]
     return Image(paths=tuple(paths), array=np.concatenate(arrays), geometry=first.geometry)
 
@@ -116,8 +141,8 @@ def grid_difference(a: Geometry, b: Geometry) -> str:
 def to_channels(image: Image, num: int) -> NDArray[Any]:
     """The image with the data set's number of channels, (num, (z,) y, x).
 
-    Three equal channels become one, and one (or a colour's three) is filled up where the data set holds colour images as well: grey
-    to three equal channels, opacity to opaque.
+    Three equal channels become one. Where the data set holds colour images as well, grey is filled up to three equal channels, and
+    missing opacity to opaque.
 
     Raises
     ------
@@ -125,30 +150,47 @@ def to_channels(image: Image, num: int) -> NDArray[Any]:
         If it has another number of channels that no rule explains.
     """
     array = image.array
+    problem = channel_problem(image.facts, num)
+    if problem:
+        raise DataError([f"{', '.join(map(str, image.paths))}: {problem}"])
     if num == 1 and image.is_grey:
         return array[:1]
-    is_picture = len(image.paths) == 1 and image.geometry.num_axes == 2 and array.dtype in (np.uint8, np.uint16)
-    if num in (3, 4) and is_picture and len(array) == 1:
+    if num in (3, 4) and len(array) == 1:
         array = np.repeat(array, 3, axis=0)
-    if num == 4 and is_picture and len(array) == 3:
+    if num == 4 and len(array) == 3:
         array = np.concatenate([array, np.full_like(array[:1], np.iinfo(array.dtype).max)])
-    if len(array) != num:
-        kind = "colour channels" if len(array) == 3 and is_picture else "channels"
-        advice = "convert it to grey, or make all images of the data set alike" if num == 1 else "all images must have the same channels"
-        files = ", ".join(map(str, image.paths))
-        raise DataError([f"{files}: has {len(array)} {kind}, the data set has {num}; {advice}"])
     return array
 
 
-def common_num_channels(facts: Iterable[tuple[int, bool]], declared: int | None = None) -> int:
-    """The number of channels of a data set, from each image's (num_channels, is_grey).
+def channel_problem(facts: ChannelFacts, num: int) -> str:
+    """Why an image does not fit a data set of `num` channels; empty if it does (as it is, or by `to_channels`)."""
+    if facts.num == num or (num == 1 and facts.is_grey):
+        return ""
+    if facts.is_picture and (facts.num, num) in ((1, 3), (1, 4), (3, 4)):
+        return ""
+    kind = "colour channels" if facts.is_picture and facts.num in (3, 4) else "channel" if facts.num == 1 else "channels"
+    advice = "convert it to grey, or make all images of the data set alike" if num == 1 else "all images must have the same channels"
+    return f"has {facts.num} {kind}, the data set has {num}; {advice}"
 
-    A declared number wins. Images that are grey although stored in colour count as one channel; beside real colour images they, and
-    single channels, are filled up to three (four where opacity varies). `to_channels` then fits each image, or names it.
+
+def common_num_channels(facts: Iterable[tuple[int, bool]], declared: int | None = None) -> int:
+    """The number of channels of a data set, from what its images have.
+
+    Parameters
+    ----------
+    facts : iterable of (int, bool)
+        Of each image: its channels, and whether it is grey stored as colour (the first two of ChannelFacts).
+    declared : int, optional
+        Number of channel names in dataset.json; it wins.
+
+    Notes
+    -----
+    Images that are grey although stored in colour count as one channel. Beside real colour images they, and single channels, are
+    filled up to three (four where opacity varies). `channel_problem` says which image fits none of this.
 
     Examples
     --------
-    >>> common_num_channels([(3, True), (3, True)]), common_num_channels([(1, False), (3, False)])
+    >>> common_num_channels([(3, True), (3, True)]), common_num_channels([(3, True), (3, False), (1, False)])
     (1, 3)
     """
     if declared:
@@ -156,11 +198,10 @@ def common_num_channels(facts: Iterable[tuple[int, bool]], declared: int | None 
     counts = [1 if is_grey else num for num, is_grey in facts]
     if not counts:
         raise ValueError("facts must hold at least one image")
-    present = set(counts)
-    if present <= {1, 3, 4}:
-        return max(present)
+    if set(counts) <= {1, 3, 4}:
+        return max(counts)
     # The commonest: the others are then reported file by file.
-    return max(sorted(present), key=counts.count)
+    return max(sorted(set(counts)), key=counts.count)
 
 
 def _single(path: Path) -> Image:
@@ -174,10 +215,6 @@ def _single(path: Path) -> Image:
         decoded = replace(decoded, has_alpha=False)
     is_grey = len(array) == 3 and not decoded.has_alpha and bool((array[0] == array[1]).all() and (array[0] == array[2]).all())
     return Image(paths=(path,), array=array, geometry=decoded.geometry, is_grey=is_grey)
-
-
-def _differ(a: Image, b: Image) -> str:
-    return grid_difference(a.geometry, b.geometry)
 
 
 def _readable(path: Path, decoded: Decoded) -> Decoded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -15,15 +16,19 @@ from autoseg.io.atomic import write_bytes
 T = TypeVar("T")
 
 
-@cache
 def adapter(cls: type[T]) -> TypeAdapter[T]:
     """pydantic's adapter of a dataclass, built once."""
-    return TypeAdapter(cls)
+    return _adapter(cast(Hashable, cls))
+
+
+@cache
+def _adapter(cls: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(cast(Any, cls))
 
 
 def to_json(value: object) -> str:
     """A dataclass as indented JSON."""
-    return cast(TypeAdapter[Any], adapter(type(value))).dump_json(value, indent=2).decode() + "\n"
+    return adapter(type(value)).dump_json(value, indent=2).decode() + "\n"
 
 
 def from_json(text: str, cls: type[T], *, source: str) -> T:

@@ -93,7 +93,7 @@ def _header_and_size(path: Path) -> tuple[bytes, int]:
 
 
 def _byte_order(header: bytes) -> str | None:
-    """"=" for this machine's order, "!" for the other one, None if this is no NIfTI-1 header."""
+    """ "=" for this machine's order, "!" for the other one, None if this is no NIfTI-1 header."""
     if len(header) < HEADER_BYTES or header[344:347] not in (b"n+1", b"ni1"):
         return None
     if struct.unpack_from("=i", header)[0] == HEADER_BYTES:
@@ -110,8 +110,8 @@ def _bytes_needed(header: bytes) -> int:
     prefix = "<" if native_is_little == (order == "=") else ">"
     dims = struct.unpack_from(f"{prefix}8h", header, 40)
     bits = struct.unpack_from(f"{prefix}h", header, 72)[0]
-    start = int(struct.unpack_from(f"{prefix}f", header, 108)[0])
-    voxels = 1
+    start = struct.unpack_from(f"{prefix}f", header, 108)[0]
+    voxels: int = 1
     for size in dims[1 : 1 + min(max(dims[0], 0), 7)]:
         voxels *= max(size, 1)
-    return start + voxels * bits // 8
+    return int(start) + voxels * int(bits) // 8

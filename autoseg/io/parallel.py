@@ -8,7 +8,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from autoseg.errors import RunError
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +19,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 
-#: Seconds until a spawned process has imported numpy, SimpleITK and scipy and does its first work (1.2 to 2.5 s measured on two busy cores).
+#: Seconds until a spawned process has imported numpy, scipy and SimpleITK and does its first work.
 START_S = 2.5
 #: A pool must save this many seconds to be worth its processes.
 WORTH_S = 2.0
@@ -40,12 +43,17 @@ def map_cases(
     -----
     At most two items per worker are under way, so that results never pile up in memory. An exception in a worker is raised here.
     """
-    begun = time.perf_counter()
+    fastest = 0.0
     for done, item in enumerate(items):
-        if done and workers > 1 and _pool_pays((time.perf_counter() - begun) / done, len(items) - done, workers):
-            yield from _in_pool(function, items, workers, done, progress)
+        if workers > 1 and _pool_pays(fastest, len(items) - done, workers):
+            yield from _in_pool(function, items, workers=workers, done=done, progress=progress)
             return
-        yield _report(function(item), done + 1, len(items), progress)
+        begun = time.perf_counter()
+        result = function(item)
+        # The first item pays for imports and cold files; the quickest so far is what a case costs at least.
+        took = time.perf_counter() - begun
+        fastest = took if done == 1 else min(fastest, took)
+        yield _report(result, done + 1, len(items), progress)
 
 
 def _pool_pays(seconds_each: float, left: int, workers: int) -> bool:
@@ -54,7 +62,7 @@ def _pool_pays(seconds_each: float, left: int, workers: int) -> bool:
 
 
 def _in_pool(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int, done: int, progress: Progress | None
+    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, done: int, progress: Progress | None
 ) -> Iterator[Result]:
     used = min(workers, len(items) - done)
     log.debug("%d processes take over after %d of %d cases", used, done, len(items))
@@ -69,6 +77,11 @@ def _in_pool(
             while waiting:
                 done += 1
                 yield _report(waiting.popleft().result(), done, len(items), progress)
+        except BrokenProcessPool:
+            raise RunError(
+                f"a process that was reading cases ended without a word after {done} of {len(items)}; most often the machine ran out of "
+                f"memory: --workers {used // 2} needs less of it"
+            ) from None
         finally:
             for future in waiting:
                 future.cancel()

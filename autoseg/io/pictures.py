@@ -6,8 +6,6 @@ SimpleITK returns truncated jpg and bmp files as if they were whole; it serves 1
 from __future__ import annotations
 
 import contextlib
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +43,7 @@ def read_picture(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
     from PIL import ImageOps, UnidentifiedImageError
 
     try:
-        with _opened(path) as picture:
+        with _open(path) as picture:
             _check_header(picture, path)
             picture.load()
             upright = ImageOps.exif_transpose(picture)
@@ -56,20 +54,13 @@ def read_picture(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
         raise unreadable(path, f"is truncated or damaged ({error})", _DAMAGED) from None
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image]:
-    """Pillow's lazy image; its limit of 180 million pixels is lifted, since `_check_header` holds the file's bytes against its size."""
+def _open(path: Path) -> Image:
+    """Pillow's lazy image."""
     from PIL import Image
 
-    limit = Image.MAX_IMAGE_PIXELS
+    # Pillow stops at 180 million pixels, for all of a process; `_check_header` holds a file's size against its header instead.
     Image.MAX_IMAGE_PIXELS = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on metadata that is not used
-            with Image.open(path) as picture:
-                yield picture
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    return Image.open(path)
 
 
 def _no_image(path: Path) -> str:
@@ -82,8 +73,9 @@ def _check_header(picture: Image, path: Path) -> None:
     if frames > 1:
         raise unreadable(path, f"is animated ({frames} frames)", "save each frame as an image of its own")
     declared = picture.width * picture.height * len(picture.getbands()) // (8 if picture.mode == "1" else 1)
-    if declared > MAX_COMPRESSION * path.stat().st_size:
-        raise unreadable(path, f"its header says {picture.width}x{picture.height}, more than {path.stat().st_size} bytes can hold", _DAMAGED)
+    size = path.stat().st_size
+    if declared > MAX_COMPRESSION * size:
+        raise unreadable(path, f"is damaged: its header says {picture.width}x{picture.height}, more than {size} bytes can hold", _DAMAGED)
 
 
 def _decode(picture: Image, keep_palette_indices: bool) -> Decoded:
@@ -113,7 +105,7 @@ def _is_deep_colour(path: Path) -> bool:
 def _read_deep_colour(path: Path) -> Decoded:
     import SimpleITK as sitk
 
-    with contextlib.suppress(OSError), _opened(path) as picture:
+    with contextlib.suppress(OSError), _open(path) as picture:
         _check_header(picture, path)
     array = sitk.GetArrayFromImage(read_itk(path))
     return Decoded(array=channels_first(array, True), geometry=Geometry.pixels(array.shape[:2]), has_alpha=array.shape[-1] in (2, 4))

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from autoseg.io.atomic import write_text
@@ -52,7 +53,7 @@ def write_submission(path: Path, rows: Iterable[SubmissionRow], classes: Sequenc
     if unknown:
         raise ValueError(f"rows of the classes {sorted(unknown)}; the data set has {list(classes)}")
     table.sort(key=lambda row: (row.image_name, place[row.class_name]))
-    for first, second in zip(table, table[1:], strict=False):
+    for first, second in pairwise(table):
         if (first.image_name, first.class_name) == (second.image_name, second.class_name):
             raise ValueError(f"two rows for {first.image_name}, {first.class_name}: image names must be unique in a submission")
     text = io.StringIO()

@@ -16,7 +16,8 @@ from autoseg.io.volumes import read_itk
 if TYPE_CHECKING:
     import tifffile
 
-_MM_PER_UNIT = {"mm": 1.0, "millimeter": 1.0, "cm": 10.0, "µm": 1e-3, "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "\\u00b5m": 1e-3, "nm": 1e-6}
+# The last but one is how ImageJ itself writes the micro sign, as text.
+_MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "µm": 1e-3, "\\u00b5m": 1e-3, "nm": 1e-6}
 _CENTIMETRES = 3  # ResolutionUnit; 2, inches, is what printers' software writes and says nothing about an object
 
 

@@ -67,7 +67,8 @@ def read_label_file(path: Path) -> tuple[NDArray[Any], Geometry]:
     if labels.dtype.kind == "f":
         whole = labels.astype(np.int64) if np.isfinite(labels).all() else None
         if whole is None or (whole != labels).any():
-            raise unreadable(path, "holds values that are no whole numbers", "labels are class numbers; resample them with nearest neighbour")
+            advice = "labels are class numbers; resample them with nearest neighbour"
+            raise unreadable(path, "holds values that are no whole numbers", advice)
         labels = whole
     return labels, decoded.geometry
 
@@ -75,8 +76,8 @@ def read_label_file(path: Path) -> tuple[NDArray[Any], Geometry]:
 def distinct_values(labels: NDArray[Any]) -> list[int]:
     """The values of an integer array, ascending; counted rather than sorted where they fit 16 bits."""
     if labels.dtype in (np.uint8, np.uint16):
-        return np.flatnonzero(np.bincount(labels.ravel())).tolist()
-    return np.unique(labels).tolist()
+        return [int(value) for value in np.flatnonzero(np.bincount(labels.ravel()))]
+    return [int(value) for value in np.unique(labels)]
 
 
 def _from_map(dataset: Dataset, truth: Truth, geometry: Geometry) -> CodeMap:
@@ -133,7 +134,7 @@ def read_mask(path: Path, geometry: Geometry) -> Mask:
     _check_grid(path, grid, geometry)
     # A binary array is one whose values all equal one of two; sorting them is slower by far.
     highest = labels.max()
-    mask = labels != 0
+    mask: Mask = np.asarray(labels != 0)
     if not ((labels == highest) | ~mask).all():
         values = distinct_values(labels)
         shown = ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")

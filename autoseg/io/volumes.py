@@ -72,9 +72,10 @@ def read_itk(path: Path) -> sitk.Image:
     reader.SetFileName(str(path))
     try:
         with quiet():
-            return reader.Execute()
+            image: sitk.Image = reader.Execute()
     except RuntimeError as error:
         raise unreadable(path, f"cannot be read as an image ({itk_reason(error)})", "replace or remove it") from None
+    return image
 
 
 def itk_reason(error: RuntimeError) -> str:

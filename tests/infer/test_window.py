@@ -98,9 +98,8 @@ def left_and_right(x: Tensor) -> Tensor:
 def test_an_odd_number_of_flips_swaps_classes() -> None:
     image = noise(1, 16, 16)
     plain = predict(Fixed(left_and_right), image, (16, 16))
-    for axes in [(1,), (0, 1)]:
-        swapped = predict(Fixed(left_and_right), image, (16, 16), mirror_axes=(1,), mirror_swap=(1, 0))
-        np.testing.assert_allclose(swapped, plain, atol=1e-6, err_msg=str(axes))
+    swapped = predict(Fixed(left_and_right), image, (16, 16), mirror_axes=(1,), mirror_swap=(1, 0))
+    np.testing.assert_allclose(swapped, plain, atol=1e-6)
     unswapped = predict(Fixed(left_and_right), image, (16, 16), mirror_axes=(1,))
     assert np.abs(unswapped - plain).max() > 0.1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from autoseg.case import Dataset
+from autoseg.case import Case, Dataset
 
 
 class Layout(ABC):
@@ -31,3 +31,7 @@ class Layout(ABC):
     def problems(self, dataset: Dataset) -> list[str]:
         """What is missing or left over among the files, a sentence each naming its file; images are not opened."""
         return []
+
+    def expected_truth(self, dataset: Dataset, case: Case) -> str:
+        """Where the labels of a case would lie, for messages."""
+        return ""

@@ -1,0 +1,117 @@
+"""Which trained nets a prediction uses: the run's folder, its finished folds, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.errors import UsageError
+
+#: Written last, after the fold's validation: a fold with it is finished.
+SUMMARY = "summary.json"
+#: The end of the schedule; the best epoch's is picked by the same images that judge it, and is no better on others (nnU-Net's rule).
+CHECKPOINT = "checkpoint_last.safetensors"
+NUM_FOLDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The folds that a prediction uses.
+
+    Parameters
+    ----------
+    run : Path
+        results/NAME/PLAN/CONFIG-TRAINER.
+    folds : dict of str -> Path
+        Fold ("0" .. "4", "all") -> its checkpoint, ascending.
+    total : int
+        Folds that there would be if all were finished.
+    """
+
+    run: Path
+    folds: dict[str, Path]
+    total: int = NUM_FOLDS
+
+    @property
+    def note(self) -> str:
+        """Such as "3 of 5 folds"."""
+        if tuple(self.folds) == ("all",):
+            return "fold all"
+        return f"{len(self.folds)} of {self.total} folds" if len(self.folds) > 1 else f"fold {next(iter(self.folds))}"
+
+
+def find_folds(run: Path) -> dict[str, Path]:
+    """The finished folds of a run: fold -> folder, "0" before "1" before "all"; empty if there is none."""
+    found = {path.parent.name: path.parent for path in run.glob(f"fold*/{SUMMARY}") if (path.parent / CHECKPOINT).is_file()}
+    return {name.removeprefix("fold").removeprefix("_"): found[name] for name in sorted(found)}
+
+
+def find_run(folder: Path) -> Path:
+    """The one run that a folder means.
+
+    Parameters
+    ----------
+    folder : Path
+        results/NAME, results/NAME/PLAN or results/NAME/PLAN/CONFIG-TRAINER.
+
+    Raises
+    ------
+    UsageError
+        If no fold in it is finished, or there are several runs; the message lists them.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder. Train first: autoseg train 2d fold0..4.")
+    runs = sorted({path.parent.parent for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}fold*/{SUMMARY}")})
+    runs = [run for run in runs if find_folds(run)]
+    if not runs:
+        raise UsageError(f"{folder} holds no finished fold. Train first: autoseg train 2d fold0..4.")
+    if len(runs) > 1:
+        names = ", ".join(str(run.relative_to(folder)) for run in runs)
+        raise UsageError(f"{folder} holds several trained runs: {names}. Name one: its configuration, plan and trainer, or its folder.")
+    return runs[0]
+
+
+def choose_folds(run: Path, wanted: Sequence[str] | None = None, *, ensemble: bool = False, total: int = NUM_FOLDS) -> Choice:
+    """The folds to predict with.
+
+    Parameters
+    ----------
+    run : Path
+        From `find_run`.
+    wanted : sequence of str, optional
+        Folds named by the user.
+    ensemble : bool
+        All finished folds.
+    total : int
+        Folds of the data set's splits.
+
+    Raises
+    ------
+    UsageError
+        If a wanted fold is not finished, none is, or several are and neither `wanted` nor `ensemble` says which.
+    """
+    finished = find_folds(run)
+    if not finished:
+        raise UsageError(f"{run} holds no finished fold. Train first: autoseg train {_config(run)} fold0..4.")
+    if wanted is not None:
+        missing = [fold for fold in wanted if fold not in finished]
+        if missing or not wanted:
+            raise UsageError(f"--folds: not finished in {run}: {', '.join(missing) or 'none named'}; finished are {', '.join(finished)}.")
+        return _choice(run, {fold: finished[fold] for fold in finished if fold in wanted}, total)
+    numbered = {fold: path for fold, path in finished.items() if fold != "all"}
+    if ensemble or len(finished) == 1:
+        # A net trained on all cases is no member beside those of the folds: it would count the data twice.
+        return _choice(run, numbered or finished, total)
+    names = ", ".join(finished)
+    raise UsageError(
+        f"{run} holds {len(finished)} finished folds: {names}. Say --ensemble for all of them, or --folds fold{next(iter(finished))} for one."
+    )
+
+
+def _choice(run: Path, folders: dict[str, Path], total: int) -> Choice:
+    return Choice(run=run, folds={fold: folder / CHECKPOINT for fold, folder in folders.items()}, total=max(total, len(folders)))
+
+
+def _config(run: Path) -> str:
+    return run.name.partition("-")[0]

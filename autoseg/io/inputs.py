@@ -1,0 +1,43 @@
+"""predict -i: the cases in a file or folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autoseg.case import Case, Dataset
+from autoseg.errors import UsageError
+from autoseg.io.filenames import IMAGE_SUFFIXES, image_stem, image_suffix, nested_image_files
+from autoseg.io.images import is_dicom
+from autoseg.io.layouts.folders import group_channels
+from autoseg.io.layouts.handbone import name_uniquely
+
+
+def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
+    """The images to predict.
+
+    Parameters
+    ----------
+    path : Path
+        An image file, or a folder of them; folders inside (test/DCM/ID040/...) are looked through. Names with nnU-Net's channel
+        suffixes (CASE_0000.png, CASE_0001.png) make one case.
+    dataset : Dataset, optional
+        Whose training images tell whether each channel is a file of its own.
+
+    Raises
+    ------
+    UsageError
+        Naming the path: it does not exist, is no image, or holds none.
+    """
+    if path.is_file():
+        if not image_suffix(path) and not is_dicom(path):
+            raise UsageError(f"-i {path}: is of no known image format; known are {' '.join(IMAGE_SUFFIXES)}")
+        return [Case(name=image_stem(path).removesuffix("_0000"), images=(path,))]
+    if not path.is_dir():
+        raise UsageError(f"-i {path}: there is no such file or folder")
+    files = list(nested_image_files(path))
+    if not files:
+        raise UsageError(f"-i {path}: the folder holds no image ({' '.join(IMAGE_SUFFIXES)})")
+    several = dataset is not None and any(len(case.images) > 1 for case in dataset.train)
+    if len({file.parent for file in files}) == 1:
+        return [Case(name=name, images=images) for name, images in group_channels(files, force=several)]
+    return [Case(name=name, images=(file,)) for file, name in zip(files, name_uniquely(files, path), strict=True)]

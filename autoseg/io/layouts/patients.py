@@ -1,0 +1,37 @@
+"""Groups from DICOM headers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autoseg.case import Case
+from autoseg.io.filenames import DICOM_SUFFIXES, image_suffix
+from autoseg.io.volumes import quiet
+
+_PATIENT_ID = "0010|0020"
+
+
+def dicom_groups(cases: Sequence[Case]) -> dict[str, str]:
+    """Case -> "patient N", numbered in order of appearance, for DICOM images with a PatientID.
+
+    The number takes the identifier's place: no identity reaches splits.json, logs or reports.
+    """
+    patients: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    for case in cases:
+        if image_suffix(case.images[0]) in DICOM_SUFFIXES and (identifier := _patient_id(case)):
+            groups[case.name] = patients.setdefault(identifier, f"patient {len(patients) + 1}")
+    return groups
+
+
+def _patient_id(case: Case) -> str:
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(case.images[0]))
+    try:
+        with quiet():
+            reader.ReadImageInformation()
+        return str(reader.GetMetaData(_PATIENT_ID)).strip() if reader.HasMetaDataKey(_PATIENT_ID) else ""
+    except RuntimeError:
+        return ""  # the check of every case names an unreadable file

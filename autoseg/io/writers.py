@@ -1,0 +1,157 @@
+"""Predictions as files: a mask per class, or an integer map; whole or not there, on the input's grid."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.case import Case
+from autoseg.geometry import Geometry
+from autoseg.io.atomic import replacing, replacing_folder
+from autoseg.io.filenames import VOLUME_SUFFIXES, image_suffix
+from autoseg.io.names import escape_name
+from autoseg.io.nifti import graft_geometry
+from autoseg.labels import Mask
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+
+def output_suffix(case: Case, num_axes: int, *, exclusive: bool) -> str:
+    """The suffix of a prediction's files: the input's if that holds a grid, else .png in 2D and .nii.gz in 3D.
+
+    Masks of overlapping classes in 2D are always png.
+    """
+    suffix = image_suffix(case.images[0])
+    if num_axes == 2 and not exclusive:
+        return ".png"
+    if suffix in VOLUME_SUFFIXES:
+        return suffix
+    return ".png" if num_axes == 2 else ".nii.gz"
+
+
+def prediction_output_name(case: Case, num_axes: int, *, exclusive: bool) -> str:
+    """What a finished prediction is called in its folder: CASE.png or CASE.nii.gz (a map), or CASE (a folder of masks)."""
+    return escape_name(case.name) + (output_suffix(case, num_axes, exclusive=exclusive) if exclusive else "")
+
+
+def write_masks(
+    folder: Path, case_name: str, masks: Iterable[tuple[str, Mask]], geometry: Geometry, *, like: Path | None = None, suffix: str = ".png"
+) -> Path:
+    """Write folder/CASE/CLASS.png, 255 inside and 0 outside, and return folder/CASE.
+
+    Parameters
+    ----------
+    folder : Path
+    case_name : str
+        Free text, as class names are; escaped for the file system.
+    masks : iterable of (class, array of bool of shape (z,) y, x)
+        Consumed one at a time.
+    geometry : Geometry
+    like : Path, optional
+        The input, whose header is kept where `suffix` allows.
+    suffix : str
+        From `output_suffix`.
+
+    Notes
+    -----
+    The folder appears when all masks are written; one from an earlier run is replaced as a whole.
+    """
+    target = folder / escape_name(case_name)
+    with replacing_folder(target) as temporary:
+        for name, mask in masks:
+            write_array(temporary / f"{escape_name(name)}{suffix}", mask.astype(np.uint8) * np.uint8(255), geometry, like=like)
+    return target
+
+
+def write_map(path: Path, array: NDArray[Any], geometry: Geometry, *, like: Path | None = None) -> None:
+    """Write an integer map atomically, in the format of the path's suffix and the smallest unsigned dtype that holds it.
+
+    Parameters
+    ----------
+    path : Path
+        .png (2D), .nii, .nii.gz, .mha or .nrrd.
+    array : array of integers from 0 to 65535, shape (z,) y, x
+    geometry : Geometry
+        The input's grid.
+    like : Path, optional
+        The input file; a NIfTI's geometry is copied from it bit by bit, and a third axis of length 1 kept.
+    """
+    if array.shape != geometry.shape:
+        raise ValueError(f"array has the shape {array.shape}, its geometry {geometry.shape}")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > 65535:
+        raise ValueError(f"a map holds values from 0 to 65535, got {low} to {high}")
+    with replacing(path) as temporary:
+        write_array(temporary, array.astype(np.uint8 if high < 256 else np.uint16), geometry, like=like)
+
+
+def write_array(path: Path, array: NDArray[Any], geometry: Geometry, *, like: Path | None = None) -> None:
+    """Write uint8 or uint16 pixels in the format of the path's suffix; not atomic, for use inside `replacing`."""
+    suffix = image_suffix(path)
+    if suffix == ".png":
+        _write_png(path, array)
+        return
+    if suffix not in VOLUME_SUFFIXES:
+        raise ValueError(f"{path}: cannot write {suffix or 'this format'}; known are .png {' '.join(VOLUME_SUFFIXES)}")
+    import SimpleITK as sitk
+
+    like = like if like is not None and image_suffix(like) in VOLUME_SUFFIXES else None
+    image = _placed(sitk.GetImageFromArray(array), geometry, like)
+    if suffix not in (".nii", ".nii.gz"):
+        sitk.WriteImage(image, str(path), useCompression=True)
+        return
+    plain = path.with_name(path.name.removesuffix(".gz")) if suffix == ".nii.gz" else path
+    sitk.WriteImage(image, str(plain))
+    if like is not None and image_suffix(like) in (".nii", ".nii.gz"):
+        graft_geometry(plain, like)
+    if suffix == ".nii.gz":
+        # mtime 0: equal predictions are equal files.
+        path.write_bytes(gzip.compress(plain.read_bytes(), compresslevel=4, mtime=0))
+        plain.unlink()
+
+
+def _write_png(path: Path, array: NDArray[Any]) -> None:
+    from PIL import Image
+
+    if array.ndim != 2:
+        raise ValueError(f"a png holds two axes, got the shape {array.shape}")
+    with Image.fromarray(array) as picture:
+        # Masks are mostly runs: level 1 is three times faster than the default and hardly larger.
+        picture.save(path, compress_level=1)
+
+
+def _placed(image: sitk.Image, geometry: Geometry, like: Path | None) -> sitk.Image:
+    """The image on the input's grid, with the input's number of axes."""
+    import SimpleITK as sitk
+
+    if like is not None:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(like))
+        reader.ReadImageInformation()
+        size = reader.GetSize()
+        if len(size) == 3 and size[2] == 1 and image.GetDimension() == 2:
+            image = sitk.JoinSeries(image)
+        if tuple(size) == image.GetSize():
+            image.SetSpacing(reader.GetSpacing())
+            image.SetOrigin(reader.GetOrigin())
+            image.SetDirection(reader.GetDirection())
+            return image
+    image.SetSpacing(geometry.spacing[::-1])
+    image.SetOrigin(geometry.origin)
+    image.SetDirection(geometry.direction)
+    return image
+
+
+def remove_prediction(path: Path) -> None:
+    """Remove what `write_map` or `write_masks` made, a file or a folder; nothing happens if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,157 @@
+"""Preparing one case as a plan says: crop, resample, order axes, choose the dtype, resolve the normalisation, draw points."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.case import LoadedCase
+from autoseg.errors import PlanError
+from autoseg.fingerprint.measure_case import nonzero_box
+from autoseg.labels import CodeMap, Codes
+from autoseg.plan import Normalization, Plan, Stage
+from autoseg.preprocess.prepared import Prepared, PreparedMeta
+from autoseg.preprocess.resample import resample_image, resample_labels
+
+#: Coordinates kept per class: enough that no epoch of 250 iterations sees one twice as a rule, 12 KB a class.
+MAX_POINTS = 1000
+
+#: Full range of the integer types that colour pictures come in.
+COLOUR_RANGE = {"uint8": 255.0, "uint16": 65535.0}
+
+
+def prepare(loaded: LoadedCase, plan: Plan, *, stage: Stage) -> Prepared:
+    """One case as a net of this stage sees it, not yet normalised.
+
+    Raises
+    ------
+    PlanError
+        If the case has another number of channels or axes than the plan.
+    """
+    image, geometry, labels = loaded.image, loaded.geometry, loaded.labels
+    if len(image) != len(plan.normalization) or geometry.num_axes != plan.num_axes:
+        raise PlanError(
+            f"case {loaded.case.name} has {len(image)} channels and {geometry.num_axes} axes; "
+            f"the plan {plan.name} is for {len(plan.normalization)} and {plan.num_axes}"
+        )
+    box = nonzero_box(image) if plan.crop_to_nonzero else tuple((0, n) for n in geometry.shape)
+    window = tuple(slice(start, stop) for start, stop in box)
+    image = image[(slice(None), *window)]
+    constants = [resolve_normalization(rule, channel) for rule, channel in zip(plan.normalization, image, strict=True)]
+    if labels is not None:
+        labels = labels.with_codes(labels.codes[window])
+    shape = resampled_shape(image.shape[1:], geometry.spacing, stage=stage)
+    if shape != image.shape[1:]:
+        image = resample_image(image, shape, spacing=geometry.spacing)
+        labels = resample_labels(labels, shape) if labels is not None else None
+    axes = slice_first(geometry.num_axes, stage.slice_axis)
+    image = np.ascontiguousarray(image.transpose(0, *(1 + a for a in axes)))
+    if labels is not None:
+        labels = labels.with_codes(cast(Codes, np.ascontiguousarray(labels.codes.transpose(axes))))
+    points, pixels = draw_points(labels, seed=zlib.crc32(loaded.case.name.encode())) if labels is not None else ((), ())
+    lower, upper, mean, std = zip(*constants, strict=True)
+    meta = PreparedMeta(
+        name=loaded.case.name, geometry=geometry, box=box, resampled_shape=shape, axes=axes,
+        lower=lower, upper=upper, mean=mean, std=std, class_pixels=pixels,
+    )  # fmt: skip
+    return Prepared(image=smallest_dtype(image), labels=labels, points=points, meta=meta)
+
+
+def resampled_shape(shape: tuple[int, ...], spacing: tuple[float, ...], *, stage: Stage) -> tuple[int, ...]:
+    """Shape at the stage's spacing; the slicing axis keeps its slices, whatever their distance."""
+    if not stage.resample:
+        return shape
+    sizes = [max(1, round(n * s / t)) for n, s, t in zip(shape, spacing, stage.spacing, strict=True)]
+    if stage.slice_axis is not None:
+        sizes[stage.slice_axis] = shape[stage.slice_axis]
+    return tuple(sizes)
+
+
+def slice_first(num_axes: int, slice_axis: int | None) -> tuple[int, ...]:
+    """Order of the axes with the slicing axis in front.
+
+    Examples
+    --------
+    >>> slice_first(3, 1), slice_first(3, None)
+    ((1, 0, 2), (0, 1, 2))
+    """
+    if slice_axis is None:
+        return tuple(range(num_axes))
+    return (slice_axis, *(a for a in range(num_axes) if a != slice_axis))
+
+
+def resolve_normalization(rule: Normalization, channel: NDArray[Any]) -> tuple[float, float, float, float]:
+    """lower, upper, mean, std for one channel of one case, computed at its own resolution.
+
+    y = (clip(x, lower, upper) - mean) / std. The clip range of "zscore" and "unit" is that of the values, so that it only cuts what cubic
+    interpolation overshoots.
+    """
+    if rule.kind == "ct":
+        if rule.lower is None or rule.upper is None or rule.mean is None or rule.std is None:
+            raise PlanError("a normalization of kind ct needs lower, upper, mean and std")
+        return rule.lower, rule.upper, rule.mean, rule.std
+    if rule.kind == "unit":
+        full = COLOUR_RANGE.get(channel.dtype.name, max(float(channel.max()), 1.0))
+        return 0.0, full, full / 2, full
+    # A constant image has no deviation; dividing by 1 leaves it at zero.
+    mean, std = mean_std(channel)
+    return float(channel.min()), float(channel.max()), mean, std if std > 0 else 1.0
+
+
+def mean_std(channel: NDArray[Any]) -> tuple[float, float]:
+    """Mean and standard deviation, by a histogram where that is exact and faster."""
+    if channel.dtype == np.uint8:
+        counts, grey = np.bincount(channel.ravel(), minlength=256).astype(np.float64), np.arange(256.0)
+        mean = float(counts @ grey / counts.sum())
+        return mean, float(np.sqrt(counts @ (grey - mean) ** 2 / counts.sum()))
+    return float(channel.mean(dtype=np.float64)), float(channel.std(dtype=np.float64))
+
+
+def smallest_dtype(image: NDArray[Any]) -> NDArray[Any]:
+    """The image in the smallest dtype that loses nothing: whole numbers as integers of 8 or 16 bit, the rest as float32.
+
+    Whole numbers beyond 16 bit become float32, exact up to 2 ** 24.
+    """
+    if image.dtype in (np.uint8, np.int8):
+        return image
+    if image.dtype == np.bool_:
+        return image.astype(np.uint8)
+    low, high = float(image.min()), float(image.max())
+    if image.dtype.kind == "f" and not np.array_equal(image, np.rint(image)):
+        return image.astype(np.float32)
+    for dtype in (np.uint8, np.int8, np.uint16, np.int16):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return image.astype(dtype)
+    return image.astype(np.float32)
+
+
+def draw_points(labels: CodeMap, *, seed: int) -> tuple[tuple[NDArray[np.int32], ...], tuple[int, ...]]:
+    """Random coordinates of each class, (n, num_axes) with n up to `MAX_POINTS`, and the number of pixels of each class.
+
+    The background is set aside once, so that K classes cost little more than one.
+    """
+    rng = np.random.default_rng(seed)
+    flat = labels.codes.ravel()
+    somewhere = np.flatnonzero(flat)
+    codes = flat[somewhere]
+    points: list[NDArray[np.int32]] = []
+    pixels: list[int] = []
+    for k in range(labels.num_classes):
+        where = somewhere[labels.table[:, k][codes]]
+        pixels.append(len(where))
+        if len(where) > MAX_POINTS:
+            where = where[rng.integers(0, len(where), MAX_POINTS)]
+        points.append(np.stack(np.unravel_index(where, labels.codes.shape), axis=1).astype(np.int32))
+    return tuple(points), tuple(pixels)
+
+
+def normalise(image: NDArray[Any], meta: PreparedMeta, *, channels: Sequence[int] | None = None) -> NDArray[np.float32]:
+    """What a net sees, float32, (C, *spatial); the reference for the version on the device."""
+    out = np.empty(image.shape, np.float32)
+    for i, c in enumerate(channels if channels is not None else range(len(image))):
+        out[i] = (np.clip(image[i].astype(np.float32), meta.lower[c], meta.upper[c]) - meta.mean[c]) / meta.std[c]
+    return out

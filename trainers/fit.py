@@ -1,0 +1,264 @@
+"""The training loop of one fold, read top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoseg.augment import RawSample, make_batch
+from autoseg.augment.draws import fold_number
+from autoseg.budget import Precision
+from autoseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from autoseg.plan import Plan, Stage
+from autoseg.step import Learner, build_learner, set_lr, training_step
+from autoseg.trainers.clock import Clock
+from autoseg.trainers.interrupt import Interrupt
+from autoseg.trainers.loader import read_ahead
+from autoseg.trainers.run import RunFolder
+from autoseg.trainers.sampler import Sampler
+from autoseg.trainers.schedule import learning_rate
+
+logger = logging.getLogger(__name__)
+
+#: A checkpoint is written at least this often, and at the end of an epoch if the last one is older than the second figure.
+CHECKPOINT_EVERY_S = 300.0
+CHECKPOINT_EPOCH_S = 60.0
+#: Seconds per step are averaged over about the last twenty.
+PACE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """What `fit` needs besides the data.
+
+    Parameters
+    ----------
+    plan, stage
+        The stage as trained, options applied.
+    fold : str
+    seed : int
+    device : torch.device
+    precision : {"fp32", "fp16", "bf16"}
+    workers : int
+    """
+
+    plan: Plan
+    stage: Stage
+    fold: str
+    seed: int
+    device: torch.device
+    precision: Precision
+    workers: int
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """What changes while a fold trains and is restored with it; JSON in the checkpoint."""
+
+    iteration: int = 0
+    epoch: int = 0
+    used_s: float = 0.0
+    best_dice: float | None = None
+    loss_sum: float = 0.0
+    step_s_sum: float = 0.0
+    wait_s_sum: float = 0.0
+    steps_in_epoch: int = 0
+    scaler: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What the loop tells others while it runs.
+
+    Parameters
+    ----------
+    on_step : callable (iteration, loss, remaining seconds)
+        The loss is one step old: reading it does not wait for the device.
+    measure_dice : callable (learner, epoch) -> float or None
+        The real Dice on whole validation images; None where this epoch measures none.
+    """
+
+    on_step: Callable[[int, float, float], None]
+    measure_dice: Callable[[Learner, int], float | None]
+
+
+class Fit:
+    """One fold's training, from its last checkpoint if there is one.
+
+    Parameters
+    ----------
+    settings : FitSettings
+    sampler : Sampler
+    clock : Clock
+        Its used time is set from the checkpoint.
+    run : RunFolder
+    watch : Watch
+    """
+
+    def __init__(self, settings: FitSettings, sampler: Sampler, clock: Clock, run: RunFolder, watch: Watch) -> None:
+        self.settings, self.sampler, self.clock, self.run, self.watch = settings, sampler, clock, run, watch
+        self.learner, self.progress = start_or_resume(settings, run)
+        clock.used_s = self.progress.used_s
+        run.trim_metrics(self.epoch)
+        self._unread: Tensor | None = None
+        self._saved_at = time.monotonic()
+        self._pace_s = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished."""
+        return self.progress.epoch
+
+    def until_done(self, interrupt: Interrupt) -> Learner:
+        """Train to the end of the schedule.
+
+        Returns
+        -------
+        Learner
+            With the final weights; checkpoint_last is written.
+
+        Raises
+        ------
+        Interrupted
+            When asked to stop; checkpoint_last then holds the last iteration.
+        """
+        stage = self.settings.stage
+        batches = read_ahead(self.sampler.batch, self.progress.iteration, workers=self.settings.workers)
+        lr = stage.recipe.lr
+        try:
+            while (done := self.clock.progress(self.progress.iteration)) < 1:
+                lr = learning_rate(stage.recipe, done)
+                self._step(batches, lr)
+                epoch_ends = self.progress.steps_in_epoch == stage.iterations_per_epoch
+                if epoch_ends:
+                    self._end_epoch(lr)
+                self._maybe_save(epoch_ends=epoch_ends, asked=interrupt.asked)
+                interrupt.check(self.run.path, self.progress.iteration)
+        finally:
+            batches.close()
+        if self.progress.steps_in_epoch:
+            self._end_epoch(lr)
+        self.save(self.run.last)
+        return self.learner
+
+    def _step(self, batches: Iterator[list[RawSample]], lr: float) -> None:
+        stage, progress = self.settings.stage, self.progress
+        begin = time.perf_counter()
+        raw = next(batches)
+        progress.wait_s_sum += time.perf_counter() - begin
+        set_lr(self.learner, lr)
+        batch = make_batch(raw, stage.patch, device=self.settings.device, swap=stage.mirror_swap)
+        result = training_step(self.learner, [batch])
+        loss = self._read_loss()
+        self._unread = result.loss
+        step_s = time.perf_counter() - begin
+        self._pace_s = step_s if not self._pace_s else (1 - PACE) * self._pace_s + PACE * step_s
+        progress.step_s_sum += step_s
+        progress.steps_in_epoch += 1
+        progress.iteration += 1
+        self.watch.on_step(progress.iteration, loss, self.clock.remaining_s(progress.iteration, self._pace_s))
+
+    def _read_loss(self) -> float:
+        """The loss of the step before, which the device has finished by now."""
+        if self._unread is None:
+            return float("nan")
+        loss = float(self._unread)
+        self._unread = None
+        self.progress.loss_sum += loss
+        return loss
+
+    def _end_epoch(self, lr: float) -> None:
+        progress = self.progress
+        self._read_loss()
+        num = progress.steps_in_epoch
+        row = {
+            "epoch": progress.epoch,
+            "iteration": progress.iteration,
+            "loss": progress.loss_sum / num,
+            "lr": lr,
+            "step_s": progress.step_s_sum / num,
+            "data_wait_s": progress.wait_s_sum / num,
+        }
+        dice = self.watch.measure_dice(self.learner, progress.epoch)
+        if dice is not None:
+            row["val_dice"] = dice
+        self.run.append_metrics(row)
+        logger.info("epoch %d, iteration %d: loss %.4f%s", row["epoch"], row["iteration"], row["loss"], _dice_words(dice))
+        progress.epoch += 1
+        progress.loss_sum = progress.step_s_sum = progress.wait_s_sum = 0.0
+        progress.steps_in_epoch = 0
+        if dice is not None and (progress.best_dice is None or dice > progress.best_dice):
+            progress.best_dice = dice
+            self.save(self.run.best)
+
+    def _maybe_save(self, *, epoch_ends: bool, asked: bool) -> None:
+        age = time.monotonic() - self._saved_at
+        if asked or age > (CHECKPOINT_EPOCH_S if epoch_ends else CHECKPOINT_EVERY_S):
+            self.save(self.run.last)
+            self._saved_at = time.monotonic()
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint of the last iteration boundary."""
+        self._read_loss()
+        self.progress.used_s = self.clock.elapsed_s()
+        if self.learner.scaler is not None:
+            self.progress.scaler = self.learner.scaler.state_dict()
+        checkpoint = Checkpoint(
+            plan=with_stage(self.settings.plan, self.settings.stage),
+            stage=self.settings.stage.name,
+            fold=self.settings.fold,
+            weights=dict(self.learner.net.state_dict()),
+            optimizer=optimizer_tensors(self.learner.optimizer),
+            progress=asdict(self.progress),
+        )
+        save_checkpoint(path, checkpoint)
+
+
+def _dice_words(dice: float | None) -> str:
+    return "" if dice is None else f", Dice {dice:.4f}"
+
+
+def with_stage(plan: Plan, stage: Stage) -> Plan:
+    """The plan with the stage as it is trained, options applied: what predicts later is what was trained."""
+    return replace(plan, stages={**plan.stages, stage.name: stage})
+
+
+def start_or_resume(settings: FitSettings, run: RunFolder) -> tuple[Learner, Progress]:
+    """A fresh learner, or the one of the folder's last checkpoint."""
+    # The weights are the only numbers from torch's global state; seeded by run and fold they are the same at every start.
+    torch.manual_seed(1009 * settings.seed + fold_number(settings.fold))
+    exclusive = settings.plan.labels.exclusive
+    learner = build_learner(settings.stage, settings.device, exclusive=exclusive, precision=settings.precision)
+    if not run.last.is_file():
+        return learner, Progress()
+    checkpoint = load_checkpoint(run.last)
+    learner.net.load_state_dict(checkpoint.weights)
+    restore_optimizer(learner.optimizer, checkpoint.optimizer)
+    progress = Progress(**checkpoint.progress)
+    if learner.scaler is not None and progress.scaler:
+        learner.scaler.load_state_dict(progress.scaler)
+    return learner, progress
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state, flat: "INDEX.NAME" -> tensor."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return {f"{i}.{name}": value for i, p in enumerate(parameters) for name, value in optimizer.state.get(p, {}).items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The inverse of `optimizer_tensors`."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        parameter = parameters[int(index)]
+        # A fused kernel walks parameter and state side by side in memory: the state must have the parameter's layout.
+        like = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value, device=parameter.device)
+        optimizer.state[parameter][name] = like.detach().copy_(value)

@@ -1,0 +1,183 @@
+"""A fold's folder: what the run was started with, its metrics, its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from autoseg.errors import RunError
+from autoseg.io.atomic import write_text
+from autoseg.io.json_files import adapter, load_json, save_json
+from autoseg.infer.folds import CHECKPOINT as LAST
+from autoseg.infer.folds import SUMMARY
+from autoseg.plan import Stage
+from autoseg.trainers.options import TrainOptions
+
+BEST = "checkpoint_best.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What decides the outcome of a run; run.json.
+
+    Parameters
+    ----------
+    plan, config, fold : str
+    fingerprint : str
+        Of the data.
+    cases : str
+        Checksum of the fold's training and validation cases.
+    options : TrainOptions
+        As given.
+    planned : Stage
+        As the plan has it.
+    stage : Stage
+        As trained, options applied.
+    hours : float or None
+        Wall time of the command that started the run, all its folds together.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    plan: str
+    config: str
+    fold: str
+    fingerprint: str
+    cases: str
+    options: TrainOptions
+    planned: Stage
+    stage: Stage
+    hours: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeSpent:
+    """Wall time that a fold has taken so far, over all restarts; time.json.
+
+    Parameters
+    ----------
+    used_s : float
+        Training, checkpoints, validation.
+    validation_s : float or None
+        Of these the validation, once it is done.
+    validation_cases : int
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    used_s: float = 0.0
+    validation_s: float | None = None
+    validation_cases: int = 0
+
+
+#: Fields of a stage that describe and do not decide: a new measurement of the same plan is no other plan.
+DESCRIPTIVE = {"reasons", "memory", "step_s"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """results/NAME/PLAN/CONFIG-TRAINER/foldK."""
+
+    path: Path
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to continue and to predict from."""
+        return self.path / LAST
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best Dice while training."""
+        return self.path / BEST
+
+    @property
+    def summary(self) -> Path:
+        """Written last: a fold with a summary is finished."""
+        return self.path / SUMMARY
+
+    @property
+    def validation(self) -> Path:
+        """Predictions of the fold's validation cases."""
+        return self.path / "validation"
+
+    def start(self, record: RunRecord, *, restart: bool) -> RunRecord:
+        """Claim the folder for this run, and give the record that holds: the one that is there, if it is the same run.
+
+        Raises
+        ------
+        RunError
+            If it holds a run that differs; the message lists the differences and names --restart.
+        """
+        file = self.path / "run.json"
+        if restart and self.path.is_dir():
+            self._clear()
+        if file.is_file():
+            there = load_json(file, RunRecord)
+            found = differences(there, record)
+            if found:
+                listing = "\n".join(f"  {line}" for line in found)
+                raise RunError(
+                    f"{self.path} holds a run with other settings (there -> now):\n{listing}\n"
+                    "Give the settings of that run to continue it, or --restart to discard it and begin anew."
+                )
+            # What was derived from measurements when the run began holds for all of it.
+            record = replace(record, stage=there.stage)
+        save_json(file, record)
+        return record
+
+    def _clear(self) -> None:
+        for file in sorted(self.path.rglob("*"), reverse=True):
+            if file.is_dir():
+                file.rmdir()
+            else:
+                file.unlink()
+
+    def time_spent(self) -> TimeSpent:
+        """What the fold has taken so far; nothing if it never began."""
+        file = self.path / "time.json"
+        return load_json(file, TimeSpent) if file.is_file() else TimeSpent()
+
+    def save_time(self, spent: TimeSpent) -> None:
+        """Record what the fold has taken so far."""
+        save_json(self.path / "time.json", spent)
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Add an epoch's line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(row) + "\n")
+
+    def trim_metrics(self, epoch: int) -> None:
+        """Drop the lines of epochs from `epoch` on: they come after the checkpoint that is continued and are made again."""
+        file = self.path / "metrics.jsonl"
+        if not file.is_file():
+            return
+        kept = [line for line in file.read_text(encoding="utf-8").splitlines() if _epoch_of(line) < epoch]
+        write_text(file, "".join(f"{line}\n" for line in kept))
+
+
+def _epoch_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["epoch"])
+    except (ValueError, KeyError, TypeError):
+        # A line that a crash cut in half belongs to no epoch that counts.
+        return float("inf")
+
+
+def differences(there: RunRecord, now: RunRecord) -> list[str]:
+    """What two records disagree on, a line each, by the path of the field."""
+    a, b = (adapter(RunRecord).dump_python(record, mode="json") for record in (there, now))
+    # A run may get more or less time when it is continued, the schedule follows the clock; the trained stage follows from the rest.
+    for record in (a, b):
+        record.pop("hours")
+        record.pop("stage")
+        for name in DESCRIPTIVE:
+            record["planned"].pop(name)
+    return _compare(a, b, "")
+
+
+def _compare(a: Any, b: Any, path: str) -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [line for key in a | b for line in _compare(a.get(key), b.get(key), f"{path}.{key}" if path else str(key))]
+    return [] if a == b else [f"{path}: {a} -> {b}"]
