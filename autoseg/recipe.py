@@ -102,3 +102,13 @@ def recipe_for(loss: LossName, iterations: int) -> Recipe:
     """The default recipe for a training of this length."""
     settings = RECIPES["adamw" if iterations < SHORT_TRAINING_ITERATIONS else "sgd"]
     return Recipe(name="default", loss=loss, **settings)
+
+
+#: nnU-Net's epoch; a shorter training is cut into about forty.
+ITERATIONS_PER_EPOCH = 250
+EPOCHS_OF_A_SHORT_TRAINING = 40
+
+
+def epoch_length(iterations: int) -> int:
+    """Iterations per epoch of a training of this length."""
+    return max(1, min(ITERATIONS_PER_EPOCH, iterations // EPOCHS_OF_A_SHORT_TRAINING))

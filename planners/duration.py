@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autoseg.recipe import epoch_length
+
 #: Each training image is seen about this often ...
 PASSES = 100
 #: ... within these numbers of iterations (nnU-Net always takes 250,000).
@@ -12,8 +14,6 @@ MIN_ITERATIONS, MAX_ITERATIONS = 10_000, 250_000
 MIN_TIMED_ITERATIONS = 400
 #: Share of a fold's time that is kept for its validation and checkpoints when a plan is made; training measures it.
 VALIDATION_SHARE = 0.1
-MAX_ITERATIONS_PER_EPOCH = 250
-EPOCHS_OF_A_SHORT_TRAINING = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +55,13 @@ def planned_duration(num_images: int, batch: int, *, fold_s: float | None, step_
         f"each of {num_images} training images about {PASSES} times in batches of {batch}: {wanted:,} iterations, "
         f"kept between {MIN_ITERATIONS:,} and {MAX_ITERATIONS:,}"
     )
-    if fold_s is None or step_s is None:
-        return Duration(iterations=by_data, expected=by_data, iterations_per_epoch=MAX_ITERATIONS_PER_EPOCH, reason=reason)
-    by_time = timed_iterations(fold_s, step_s)
-    if by_time >= by_data:
-        return Duration(iterations=by_data, expected=by_data, iterations_per_epoch=_epoch(by_data), reason=reason)
+    by_time = by_data if fold_s is None or step_s is None else timed_iterations(fold_s, step_s)
+    if fold_s is None or by_time >= by_data:
+        return Duration(iterations=by_data, expected=by_data, iterations_per_epoch=epoch_length(by_data), reason=reason)
     why = f"{fold_s:,.0f} s per fold at {step_s:.3g} s per step leave about {by_time:,} iterations; the time ends the training"
-    return Duration(iterations=by_data, expected=by_time, iterations_per_epoch=_epoch(by_time), reason=why)
+    return Duration(iterations=by_data, expected=by_time, iterations_per_epoch=epoch_length(by_time), reason=why)
 
 
 def timed_iterations(fold_s: float, step_s: float) -> int:
     """Iterations that fit into a fold's time beside its validation."""
     return max(1, int((1 - VALIDATION_SHARE) * fold_s / step_s))
-
-
-def _epoch(iterations: int) -> int:
-    return max(1, min(MAX_ITERATIONS_PER_EPOCH, iterations // EPOCHS_OF_A_SHORT_TRAINING))

@@ -23,6 +23,8 @@ class Clock:
         Kept back for what comes after the last step: the last checkpoint, the validation.
     now : callable
         Seconds; replaced in tests.
+    started : float
+        On that clock: when this process began to work for the fold.
     """
 
     planned: int
@@ -30,10 +32,7 @@ class Clock:
     used_s: float = 0.0
     reserve_s: float = 0.0
     now: Callable[[], float] = time.monotonic
-    started: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.started = self.now()
+    started: float = field(default_factory=time.monotonic)
 
     def elapsed_s(self) -> float:
         """Time used so far, over all restarts."""

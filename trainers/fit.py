@@ -79,10 +79,10 @@ class Watch:
 
     Parameters
     ----------
-    on_step : callable (iteration, loss, remaining seconds)
+    on_step : callable (iteration, loss, seconds per step)
         The loss is one step old: reading it does not wait for the device.
-    measure_dice : callable (learner, epoch) -> float or None
-        The real Dice on whole validation images; None where this epoch measures none.
+    measure_dice : callable (learner, iteration) -> float or None
+        The real Dice on whole validation images at the end of an epoch; None where it is not yet time to measure again.
     """
 
     on_step: Callable[[int, float, float], None]
@@ -163,7 +163,7 @@ class Fit:
         progress.step_s_sum += step_s
         progress.steps_in_epoch += 1
         progress.iteration += 1
-        self.watch.on_step(progress.iteration, loss, self.clock.remaining_s(progress.iteration, self._pace_s))
+        self.watch.on_step(progress.iteration, loss, self._pace_s)
 
     def _read_loss(self) -> float:
         """The loss of the step before, which the device has finished by now."""
@@ -186,7 +186,7 @@ class Fit:
             "step_s": progress.step_s_sum / num,
             "data_wait_s": progress.wait_s_sum / num,
         }
-        dice = self.watch.measure_dice(self.learner, progress.epoch)
+        dice = self.watch.measure_dice(self.learner, progress.iteration)
         if dice is not None:
             row["val_dice"] = dice
         self.run.append_metrics(row)

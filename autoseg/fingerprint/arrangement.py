@@ -20,6 +20,8 @@ from autoseg.fingerprint.procrustes import Fit, Points, fit_pairs, flipped, resi
 #: Cases compared pair by pair; more change no median by more than 1 / sqrt(100) of its spread.
 MAX_CASES = 100
 
+#: Single classes are compared with this many nearest cases each: one alone scatters too much.
+PARTNERS = 5
 #: A ratio of fewer distances than this says nothing.
 MIN_VALUES = 3
 
@@ -91,12 +93,10 @@ def measure_mirror(points: Points, swap: tuple[int, ...], *, source: str, uprigh
         return None
     cases = np.flatnonzero(both)
     partner = np.nanargmin(distance[both], axis=1)
-    own = np.nanargmin(upright.distance[both], axis=1)
-    per_class = np.array(
-        [residuals(flipped(renamed[i], 0), points[j], mirrored[0].rotation[i, j]) for i, j in zip(cases, partner, strict=True)]
-    )
-    per_class_own = np.array([residuals(points[i], points[j], upright.rotation[i, j]) for i, j in zip(cases, own, strict=True)])
-    worst = [_ratio(per_class[:, k], per_class_own[:, k]) for k in range(points.shape[1])]
+    turned = Fit(distance=distance, rotation=mirrored[0].rotation)
+    here, there = _per_class(flipped(renamed, 0), points, turned), _per_class(points, points, upright)
+    pairs = [[k, p] for k, p in enumerate(swap)]  # both of a pair tell the same, twice as surely
+    worst = [_ratio(here[:, pair].ravel(), there[:, pair].ravel()) for pair in pairs]
     return MirrorFit(
         swap=swap,
         source=source,
@@ -105,6 +105,13 @@ def measure_mirror(points: Points, swap: tuple[int, ...], *, source: str, uprigh
         worst_class=int(np.argmax(worst)),
         flip_degrees=tuple(_median(fit.degrees()[cases, partner]) for fit in mirrored),
     )
+
+
+def _per_class(moving: Points, fixed: Points, fit: Fit) -> NDArray[np.float64]:
+    """Distance of each class from its place in each of the `PARTNERS` nearest cases, (pairs, K)."""
+    nearest = np.argsort(fit.distance, axis=1)[:, :PARTNERS]  # NaN last
+    pairs = [(i, j) for i, row in enumerate(nearest) for j in row if not np.isnan(fit.distance[i, j])]
+    return np.array([residuals(moving[i], fixed[j], fit.rotation[i, j]) for i, j in pairs])
 
 
 def candidate_swaps(points: Points, areas: NDArray[np.float64], classes: Sequence[str]) -> list[tuple[tuple[int, ...], str]]:

@@ -1,0 +1,1 @@
+"""From nets and images to masks: tiles, windows, cases, files. Knows no trainer."""

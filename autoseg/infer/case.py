@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoseg.geometry import Geometry
-from autoseg.infer.window import Band, Intensity, Window, predict_bands, predict_image
+from autoseg.infer.intensity import Intensity
+from autoseg.infer.window import Band, Window, predict_bands, predict_image
 from autoseg.io.probabilities import quantize
 from autoseg.labels import LabelSpace, Mask
 from autoseg.preprocess.prepared import PreparedMeta
@@ -87,7 +88,7 @@ def segment(model: Model, image: NDArray[Any], meta: PreparedMeta, *, probabilit
     Segmentation
         Overlapping classes: where the probability is above 0.5. Exclusive ones: the most probable, the earlier of equals.
     """
-    intensity = Intensity(mean=meta.mean, std=meta.std, lower=meta.lower, upper=meta.upper)
+    intensity = Intensity.of(meta)
     if meta.resampled_shape == meta.box_shape:
         decided, stored = _decide_bands(predict_bands(model.nets, image, model.window, intensity), model.labels, meta, probabilities)
     else:

@@ -15,6 +15,7 @@ from autoseg.infer.export import is_written, segmentation_rows, write_segmentati
 from autoseg.infer.record import Journal, RunRecord
 from autoseg.io.cases import read_case
 from autoseg.io.submission import SubmissionRow, write_submission
+from autoseg.io.writers import prediction_output_name, remove_prediction
 from autoseg.plan import Plan
 from autoseg.preprocess.prepare import prepare
 from autoseg.preprocess.prepared import Prepared
@@ -95,6 +96,7 @@ def predict_cases(job: Job, cases: Sequence[Case], progress: Progress | None = N
         for case, result in _work(job, pending):
             if isinstance(result, Exception):
                 outcome.failures[case.name] = _reason(case, result)
+                remove_prediction(job.out / prediction_output_name(case, num_axes, exclusive=labels.exclusive))  # an earlier model's
             else:
                 journal.add(case)
                 outcome.done.append(case.name)
@@ -105,9 +107,15 @@ def predict_cases(job: Job, cases: Sequence[Case], progress: Progress | None = N
         journal.write()
     if _submits(job):
         skipped = [case for case in cases if case.name in set(outcome.skipped)]
-        rows += [row for case in skipped for row in written_rows(job.out, case, labels)]
-        write_submission(job.out / SUBMISSION, rows, labels.classes)
+        _submit(job, rows + [row for case in skipped for row in written_rows(job.out, case, labels)], outcome)
     return outcome
+
+
+def _submit(job: Job, rows: list[SubmissionRow], outcome: Outcome) -> None:
+    try:
+        write_submission(job.out / SUBMISSION, rows, job.plan.labels.classes)
+    except ValueError as error:  # two images of one name: the masks are written all the same
+        outcome.failures[SUBMISSION] = str(error)
 
 
 def _work(job: Job, cases: Sequence[Case]) -> Iterator[tuple[Case, list[SubmissionRow] | Exception]]:

@@ -105,7 +105,7 @@ def choose_folds(run: Path, wanted: Sequence[str] | None = None, *, ensemble: bo
         return _choice(run, numbered or finished, total)
     names = ", ".join(finished)
     raise UsageError(
-        f"{run} holds {len(finished)} finished folds: {names}. Say --ensemble for all of them, or --folds fold{next(iter(finished))} for one."
+        f"{run} holds {len(finished)} finished folds: {names}. Say --ensemble for all of them, or --folds fold{next(iter(finished))}."
     )
 
 

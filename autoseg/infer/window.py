@@ -5,7 +5,6 @@ Shapes: C channels, H heads (K classes, and the background before them if they a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
@@ -17,46 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoseg.budget import Precision
+from autoseg.infer.intensity import Intensity
 from autoseg.infer.tiling import Axis, plan_axes, subsets
 from autoseg.step import autocast, memory_format
 
 Start = tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intensity:
-    """How the stored image becomes the net's input, per channel: (clip(x, lower, upper) - mean) / std.
-
-    Parameters
-    ----------
-    mean, std : tuple of float
-    lower, upper : tuple of float
-        -inf and inf where nothing is clipped.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if not len(self.mean) == len(self.std) == len(self.lower) == len(self.upper):
-            raise ValueError(f"mean, std, lower and upper need one entry per channel, got {self}")
-
-    @classmethod
-    def identity(cls, channels: int) -> Intensity:
-        """Leaves the image as it is."""
-        return cls(mean=(0.0,) * channels, std=(1.0,) * channels, lower=(-math.inf,) * channels, upper=(math.inf,) * channels)
-
-    def apply(self, x: Tensor) -> Tensor:
-        """Normalise a float32 Tensor (N, C, ...)."""
-
-        def column(values: tuple[float, ...]) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32, device=x.device).reshape(1, -1, *[1] * (x.ndim - 2))
-
-        if any(map(math.isfinite, (*self.lower, *self.upper))):
-            x = torch.minimum(torch.maximum(x, column(self.lower)), column(self.upper))
-        return (x - column(self.mean)) / column(self.std)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +146,7 @@ def _read_tiles(image: NDArray[Any], axes: Sequence[Axis], starts: Sequence[Star
 
 
 def _read_tile(image: NDArray[Any], axes: Sequence[Axis], start: Start) -> NDArray[Any]:
-    if all(first >= 0 for first in start):
+    if all(0 <= first <= axis.length - axis.patch for axis, first in zip(axes, start, strict=True)):
         return image[:, *(slice(first, first + axis.patch) for axis, first in zip(axes, start, strict=True))]
     tile = image
     for dim, (axis, first) in enumerate(zip(axes, start, strict=True), start=1):

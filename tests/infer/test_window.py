@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from autoseg.infer.window import Intensity, Window, predict_bands, predict_image
+from autoseg.infer.intensity import Intensity
+from autoseg.infer.window import Window, predict_bands, predict_image
 from autoseg.nets import build_unet
 from autoseg.plan import Network
 
@@ -51,6 +52,7 @@ def noise(*shape: int) -> NDArray[np.float32]:
         ((37, 50), (16, 16)),
         ((16, 16), (16, 16)),
         ((9, 40), (16, 16)),  # smaller than the patch along one axis
+        ((15, 40), (16, 16)),  # by one pixel: mirrored behind alone
         ((5, 3), (16, 32)),
         ((20, 17, 12), (8, 16, 16)),
         ((4, 21, 16), (16, 16)),  # slices

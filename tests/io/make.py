@@ -31,7 +31,7 @@ def write_picture(path: Path, array: NDArray[Any], **options: Any) -> Path:
 def write_volume(path: Path, array: NDArray[Any], *, spacing: Sequence[float] = (), origin: Sequence[float] = ()) -> Path:
     """An array (z, y, x) in the format of the suffix; spacing and origin in ITK's order."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = sitk.GetImageFromArray(array)
+    image = sitk.GetImageFromArray(array, isVector=False)
     image.SetSpacing(list(spacing) or [1.0] * array.ndim)
     image.SetOrigin(list(origin) or [0.0] * array.ndim)
     sitk.WriteImage(image, str(path))

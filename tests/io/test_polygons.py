@@ -11,7 +11,7 @@ from autoseg.io.polygons import Polygon, draw_class, fill_polygon, read_polygons
 from autoseg.labels import Mask
 from tests.io.make import write_json
 
-COORDINATE = st.floats(-5, 30, allow_nan=False)
+COORDINATE = st.integers(-5000, 30000).map(lambda thousandth: thousandth / 1000)
 
 
 def fill(points: list[list[float]], shape: tuple[int, int] = (12, 16)) -> Mask:
@@ -34,12 +34,10 @@ def test_pixel_centres_lie_at_whole_numbers() -> None:
 @given(st.lists(st.tuples(COORDINATE, COORDINATE), min_size=3, max_size=9, unique=True))
 def test_sub_pixel_polygons_equal_skimage(points: list[tuple[float, float]]) -> None:
     # Moved off the grid: on an edge that crosses itself skimage leaves out single pixels.
-    array = np.array(points) * 0.97 + np.sqrt(2) / 1000
+    array = np.array(points) + np.sqrt(2) / 10000
     mask = np.zeros((20, 24), np.bool_)
-    try:
+    if (array.min(axis=0) < (23.5, 19.5)).all() and (array.max(axis=0) > -0.5).all():
         fill_polygon(mask, array)
-    except ValueError as error:
-        assert "outside the image" in str(error)  # noqa: PT017
     expected = np.zeros_like(mask)
     expected[reference(array[:, 1], array[:, 0], mask.shape)] = True
     np.testing.assert_array_equal(mask, expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
@@ -21,10 +22,10 @@ class _File(BaseModel):
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
-    labels: dict[str, StrictInt | list[StrictInt] | str] | list[str] | None = None
+    labels: dict[str, Any] | list[str] | None = None
     channel_names: dict[str, str] | list[str] | None = None
     modality: dict[str, str] | None = None
-    spacing: list[float] | None = Field(default=None, min_length=2, max_length=3)
+    spacing: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(default=None, min_length=2, max_length=3)
     ignore: StrictInt | None = None
     groups: dict[str, str] | list[list[str]] | None = None
     file_ending: str | None = None
@@ -123,16 +124,17 @@ def _labels(file: _File) -> tuple[tuple[str, ...] | None, dict[int, tuple[str, .
     return tuple(declared), values, ignore[0]
 
 
-def _name_to_values(labels: Mapping[str, int | list[int] | str]) -> dict[str, tuple[int, ...]]:
+def _name_to_values(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name -> values; accepts the decathlon's older form, value -> name, as well."""
     declared: dict[str, tuple[int, ...]] = {}
     for key, given in labels.items():
-        if isinstance(given, str):
-            if not key.isdecimal():
-                raise ValueError(f"{key!r} must have a number or a list of numbers, got {given!r}")
+        if isinstance(given, str) and key.isdecimal():
             declared[given] = (int(key),)
-        else:
-            declared[key] = (given,) if isinstance(given, int) else tuple(given)
+            continue
+        members = given if isinstance(given, list) else [given]
+        if not all(type(value) is int and value >= 0 for value in members):
+            raise ValueError(f"{key!r} must have a whole number from 0, or a list of them, got {given!r}")
+        declared[key] = tuple(members)
     single = [members[0] for members in declared.values() if len(members) == 1]
     plain = all(len(members) == 1 for members in declared.values())
     if len(declared) != len(labels) or (plain and len(set(single)) != len(single)):

@@ -160,9 +160,8 @@ def _channel_problems(dataset: Dataset, described: Description) -> list[str]:
     """Each case needs the files of all channels: one, or as many as the others have."""
     cases = (*dataset.train, *dataset.test)
     counts = [len(case.images) for case in cases]
-    usual = max(sorted(set(counts)), key=counts.count)
-    if described.file_ending is not None and usual > 1 and described.channels:
-        usual = len(described.channels)
+    # One file may hold all channels (colours); else there is one for each that is declared.
+    usual = len(described.channels) or max(counts) if max(counts) > 1 else 1
     problems = []
     for case in cases:
         numbers = [int(match[2]) if (match := _CHANNEL.fullmatch(image_stem(path))) else None for path in case.images]

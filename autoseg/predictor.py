@@ -1,0 +1,213 @@
+"""Trained nets as a function from image to masks.
+
+from autoseg import Predictor
+p = Predictor.load("results/HandBone")
+masks = p(image)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from autoseg.case import Case, Dataset, LoadedCase
+from autoseg.checkpoint import Checkpoint, load_checkpoint
+from autoseg.errors import PlanError, UsageError
+from autoseg.geometry import Geometry
+from autoseg.infer.case import Model, Segmentation, segment
+from autoseg.infer.files import Job, Outcome, Progress, predict_cases
+from autoseg.infer.folds import Choice, choose_folds, find_run
+from autoseg.infer.nets import load_net, plan_window
+from autoseg.infer.record import RunRecord, checksums
+from autoseg.labels import Mask
+from autoseg.plan import Plan
+from autoseg.preprocess.prepare import prepare
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictor:
+    """The nets of a run, ready on a device. Made by `load`.
+
+    Parameters
+    ----------
+    plan : Plan
+    stage : str
+        The configuration that was trained.
+    model : Model
+    choice : Choice
+        The run and its folds.
+    """
+
+    plan: Plan
+    stage: str
+    model: Model
+    choice: Choice
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        folds: Sequence[str] | None = None,
+        *,
+        device: str | torch.device | None = None,
+        tta: bool = True,
+        step: float = 0.5,
+    ) -> Predictor:
+        """Load a run's nets.
+
+        Parameters
+        ----------
+        path : str or Path
+            results/NAME, if one run of it is trained, or results/NAME/PLAN/CONFIG-TRAINER.
+        folds : sequence of str, optional
+            Such as ("0", "3"); all finished folds if not given.
+        device : str or torch.device, optional
+            The first GPU if there is one, else the CPU.
+        tta : bool
+            Average over the flips that the plan allows.
+        step : float
+            Largest distance of neighbouring tiles as a share of the patch, in (0, 1].
+
+        Raises
+        ------
+        UsageError
+            If no fold is finished, a wanted one is not, or the path holds several runs.
+        FileFormatError
+            If a checkpoint is damaged.
+        """
+        choice = choose_folds(find_run(Path(path)), folds, ensemble=folds is None)
+        return cls.from_choice(choice, device=device, tta=tta, step=step)
+
+    @classmethod
+    def from_choice(cls, choice: Choice, *, device: str | torch.device | None = None, tta: bool = True, step: float = 0.5) -> Predictor:
+        """`load` for folds that were chosen already."""
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        nets = []
+        first: Checkpoint | None = None
+        for path in choice.folds.values():
+            checkpoint = load_checkpoint(path)
+            first = first or replace(checkpoint, weights={}, optimizer={})
+            _check_alike(first, checkpoint, path)
+            nets.append(load_net(checkpoint, where))
+        assert first is not None, "a choice holds at least one fold"
+        if first.settings.previous is not None:
+            raise PlanError(f"{first.stage} is the second stage of a cascade, which this version cannot predict")
+        window = plan_window(first.plan, first.stage, where, tta=tta, step=step)
+        model = Model(labels=first.plan.labels, nets=tuple(nets), window=window)
+        return cls(plan=first.plan, stage=first.stage, model=model, choice=choice)
+
+    def __call__(self, image: NDArray[Any], spacing: Sequence[float] | None = None) -> dict[str, Mask] | NDArray[Any]:
+        """Segment one image.
+
+        Parameters
+        ----------
+        image : array of real numbers, (C, (z,) y, x), or ((z,) y, x) if the plan has one channel
+            As in the training files: not normalised.
+        spacing : sequence of float, optional
+            In mm, (z,) y, x; needed where the plan resamples. Without it pixels are taken as they are.
+
+        Returns
+        -------
+        dict of class -> array of bool, or array of unsigned integers
+            Masks if classes overlap; the map of the classes' values, 0 for the background, if they are exclusive. On the image's grid.
+
+        Raises
+        ------
+        ValueError
+            If the image has other axes or channels, holds NaN or infinities, or `spacing` other axes.
+        """
+        segmentation = self.segment(image, spacing)
+        return segmentation.array if self.plan.labels.exclusive else dict(segmentation.masks())
+
+    def segment(self, image: NDArray[Any], spacing: Sequence[float] | None = None, *, probabilities: bool = False) -> Segmentation:
+        """`__call__` with all that is known of the result; with `probabilities` as bytes if wanted."""
+        image = self._channels(np.asarray(image))
+        geometry = Geometry.pixels(image.shape[1:])
+        if spacing is not None:
+            geometry = replace(geometry, spacing=tuple(float(s) for s in spacing), unit="mm")
+        elif self.plan.stages[self.stage].resample:
+            # Without a spacing nothing is known to resample from: the image is taken to be at the plan's.
+            geometry = replace(geometry, spacing=self.plan.stages[self.stage].spacing)
+        loaded = LoadedCase(case=Case(name="image", images=()), image=image, geometry=geometry, labels=None)
+        prepared = prepare(loaded, self.plan, stage=self.plan.stages[self.stage])
+        return segment(self.model, prepared.image, prepared.meta, probabilities=probabilities)
+
+    def predict_files(
+        self, cases: Sequence[Case], out: Path, *, dataset: Dataset | None = None, overwrite: bool = False, progress: Progress | None = None
+    ) -> Outcome:
+        """Predict files into a folder.
+
+        Parameters
+        ----------
+        cases : sequence of Case
+        out : Path
+            Gets a folder of masks or a map per case, submission.csv if the data set asks for it, and predict.json, which says how.
+        dataset : Dataset, optional
+            Where the cases come from; its spacing and submission hold for them.
+        overwrite : bool
+            Predict cases again that an equal run finished.
+        progress : callable(done, total), optional
+
+        Returns
+        -------
+        Outcome
+            What was done, skipped, and what failed and why: a failing case stops no other one.
+
+        Raises
+        ------
+        UsageError
+            If `cases` is empty.
+        """
+        if not cases:
+            raise UsageError("there is nothing to predict: no image was found")
+        source = dataset or Dataset(name=self.plan.dataset, root=Path(), layout="", classes=self.plan.labels.classes)
+        job = Job(
+            model=self.model, plan=self.plan, stage=self.stage, dataset=source, out=out, record=self._record(), overwrite=overwrite
+        )  # fmt: skip
+        return predict_cases(job, cases, progress)
+
+    def _record(self) -> RunRecord:
+        run, window = self.choice.run, self.model.window
+        return RunRecord(
+            dataset=self.plan.dataset,
+            plan=self.plan.name,
+            stage=self.stage,
+            run=f"{run.parent.name}/{run.name}",
+            folds=checksums(self.choice.folds),
+            ensemble=self.choice.note,
+            step=window.step,
+            mirror_axes=window.mirror_axes,
+            precision=window.precision,
+        )
+
+    def _channels(self, image: NDArray[Any]) -> NDArray[Any]:
+        channels, axes = len(self.plan.normalization), self.plan.num_axes
+        with_channels = image[None] if image.ndim == axes and channels == 1 else image
+        if with_channels.ndim != axes + 1 or len(with_channels) != channels:
+            names = "(z,) y, x"[0 if axes == 3 else 5 :]
+            raise ValueError(f"image must have {channels} channels and {axes} axes, ({channels}, {names}), got the shape {image.shape}")
+        if image.dtype.kind not in "buif" or not np.isfinite(with_channels).all():
+            raise ValueError(f"image must hold finite real numbers, got {image.dtype} with NaN, infinities or no numbers")
+        return with_channels
+
+
+def _check_alike(first: Checkpoint, other: Checkpoint, path: Path) -> None:
+    """Folds are members of one ensemble only if they see images alike and give the same classes."""
+    if _what_predicts(other) != _what_predicts(first):
+        raise UsageError(
+            f"{path} was trained with another plan than the folds before it; predict them apart with --folds, or train it again (--restart)"
+        )
+
+
+def _what_predicts(checkpoint: Checkpoint) -> tuple[object, ...]:
+    # Lengths and rates of training may differ between folds (--hours).
+    plan, stage = checkpoint.plan, checkpoint.settings
+    of_plan = (plan.labels, plan.num_axes, plan.unit, plan.normalization, plan.crop_to_nonzero, checkpoint.stage)
+    of_stage = (stage.slice_axis, stage.spacing, stage.resample, stage.patch, stage.network, stage.mirror_axes, stage.mirror_swap)
+    return *of_plan, *of_stage, stage.previous

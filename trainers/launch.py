@@ -1,0 +1,277 @@
+"""The queue of folds: each fold named in a command is trained and validated in turn, within the command's hours."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+
+from autoseg.case import Case, Dataset
+from autoseg.errors import UsageError
+from autoseg.evaluate import Summary, load_summary
+from autoseg.infer.nets import device_precision
+from autoseg.plan import Plan, Stage
+from autoseg.preprocess.store import PreparedStore
+from autoseg.recipe import epoch_length
+from autoseg.stopwatch import measure_step
+from autoseg.step import Learner
+from autoseg.trainers.clock import Clock
+from autoseg.trainers.fit import Fit, FitSettings, Watch, with_stage
+from autoseg.trainers.interrupt import Interrupt, listening
+from autoseg.trainers.options import TrainOptions, apply_options
+from autoseg.trainers.run import RunFolder, RunRecord, TimeSpent
+from autoseg.trainers.sampler import Sampler
+from autoseg.trainers.validation import Exam, evaluating, predict_stored, quick_dice, score, validate
+from autoseg.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+#: Share of a fold's time that is not counted on for steps when the length of a timed training is estimated.
+NOT_STEPS = 0.1
+#: The probe of the validation's time is one case; others may be larger.
+RESERVE_MARGIN = 1.03
+#: Whole images measured for the Dice curve, how often in a training, and the share of a timed training that this may cost.
+CURVE_CASES, CURVE_POINTS, CURVE_SHARE = 2, 10, 0.04
+
+
+class Report(Protocol):
+    """Where progress is shown."""
+
+    def begin(self, fold: str, text: str) -> None:
+        """A fold begins, goes on, or is found finished."""
+        ...
+
+    def step(self, fold: str, progress: float, loss: float, remaining_s: float | None) -> None:
+        """After every step: share done in [0, 1], the last known loss, seconds to the end of all folds."""
+        ...
+
+    def validated(self, fold: str, done: int, total: int) -> None:
+        """After every validation case."""
+        ...
+
+    def end(self, fold: str, summary: Summary) -> None:
+        """A fold is finished."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldCases:
+    """Names of the cases that a fold trains on and is validated on; fold "all" has none of the latter."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A training command.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    dataset : Dataset
+    plan : Plan
+    config : str
+        A key of plan.stages.
+    store : PreparedStore
+    folds : mapping of str -> FoldCases
+        In the order in which they are trained.
+    options : TrainOptions
+    hours : float or None
+        For all these folds together, over all restarts.
+    device : torch.device
+    restart : bool
+        Discard what is there.
+    begun : float
+        time.monotonic() when the command began: what came before the first fold counts for it.
+    """
+
+    workspace: Workspace
+    dataset: Dataset
+    plan: Plan
+    config: str
+    store: PreparedStore
+    folds: Mapping[str, FoldCases]
+    options: TrainOptions = field(default_factory=TrainOptions)
+    hours: float | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    restart: bool = False
+    begun: float = field(default_factory=time.monotonic)
+
+    def folder(self, fold: str) -> RunFolder:
+        """Where a fold's results lie."""
+        workspace, plan = self.workspace, self.plan
+        return RunFolder(path=workspace.fold_folder(plan.dataset, plan.name, self.config, self.options.trainer, fold))
+
+
+def train_folds(job: Job, report: Report) -> dict[str, Summary]:
+    """Train and validate every fold of the job; finished ones are left as they are.
+
+    Raises
+    ------
+    RunError
+        If a fold's folder holds a run with other settings.
+    Interrupted
+        When asked to stop; everything is saved.
+    """
+    for fold, cases in job.folds.items():
+        missing = [name for name in (*cases.train, *cases.val) if not job.store.has(name)]
+        if missing:
+            raise UsageError(f"fold{fold}: {len(missing)} cases are not prepared ({missing[0]} ...). Run plan_and_preprocess again.")
+    summaries = {}
+    mark = job.begun
+    with listening() as interrupt:
+        for fold in job.folds:
+            summaries[fold] = train_fold(job, fold, report, interrupt, begun=mark)
+            mark = time.monotonic()
+    return summaries
+
+
+def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, begun: float) -> Summary:
+    """Train one fold to its end and validate it."""
+    run = job.folder(fold)
+    share_s = fold_share_s(job, fold)
+    record = run.start(_record(job, fold, share_s), restart=job.restart)
+    if run.summary.is_file():
+        summary = load_summary(run.summary)
+        report.begin(fold, "is done")
+        return summary
+    stage, plan = record.stage, with_stage(job.plan, record.stage)
+    settings = FitSettings(
+        plan=plan,
+        stage=stage,
+        fold=fold,
+        seed=job.options.seed,
+        device=job.device,
+        precision=device_precision(stage.precision, job.device),
+        workers=job.plan.budget.workers,
+    )
+    exam = _exam(job, plan, fold)
+    clock = Clock(planned=stage.iterations, share_s=share_s, started=begun)
+    watch = _watch(job, fold, report, exam, clock)
+    fit = Fit(settings, _sampler(job, stage, fold), clock, run, watch)
+    report.begin(fold, f"continues at iteration {fit.progress.iteration}" if fit.progress.iteration else _describe(stage, share_s))
+    if share_s is not None:
+        clock.reserve_s = RESERVE_MARGIN * validation_estimate_s(job, exam, fit.learner)
+    learner = fit.until_done(interrupt)
+    trained_s = clock.elapsed_s()
+    summary = validate(exam, learner.net, run.path, lambda done, total: report.validated(fold, done, total))
+    used_s = clock.elapsed_s()
+    run.save_time(TimeSpent(used_s=used_s, validation_s=used_s - trained_s, validation_cases=len(exam.cases)))
+    report.end(fold, summary)
+    return summary
+
+
+def fold_share_s(job: Job, fold: str) -> float | None:
+    """This fold's wall time over all restarts: what it has used, and an equal share of what the command's folds have left."""
+    if job.hours is None:
+        return None
+    used = {name: TimeSpent() if job.restart else job.folder(name).time_spent() for name in job.folds}
+    if job.restart:
+        # Folds before this one were trained by this very command.
+        names = list(job.folds)
+        used |= {name: job.folder(name).time_spent() for name in names[: names.index(fold)]}
+    unfinished = [name for name in job.folds if used[name].validation_s is None]
+    left = job.hours * 3600 - sum(spent.used_s for spent in used.values())
+    return used[fold].used_s + left / max(1, len(unfinished))
+
+
+def validation_estimate_s(job: Job, exam: Exam, learner: Learner) -> float:
+    """Seconds that the validation will take: as in a finished fold of this run, else by one case predicted now."""
+    finished = [spent for name in job.folds if (spent := job.folder(name).time_spent()).validation_s is not None and spent.validation_cases]
+    if finished:
+        return max((spent.validation_s or 0.0) / spent.validation_cases for spent in finished) * len(exam.cases)
+    if not exam.cases:
+        return 0.0
+    times = []
+    with evaluating(learner.net):
+        model = exam.model(learner.net, tta=True)
+        # The first run pays for choosing kernels; the second is what a case costs.
+        for case in exam.cases[:1] * 2:
+            begin = time.monotonic()
+            score(exam, case, predict_stored(exam, model, case, probabilities=True))
+            times.append(time.monotonic() - begin)
+    return times[-1] * len(exam.cases)
+
+
+def _record(job: Job, fold: str, share_s: float | None) -> RunRecord:
+    planned = job.plan.stages[job.config]
+
+    def expected(stage: Stage) -> int:
+        if share_s is None:
+            return stage.iterations
+        at_hand = stage.step_s is not None and job.plan.budget.kind == job.device.type
+        step_s = stage.step_s if at_hand else measure_step(stage, job.device, exclusive=job.plan.labels.exclusive)
+        assert step_s is not None
+        return min(stage.iterations, max(1, int((1 - NOT_STEPS) * share_s / step_s)))
+
+    stage = apply_options(job.plan, planned, job.options, expected=expected)
+    if share_s is not None and job.options.iterations_per_epoch is None:
+        stage = replace(stage, iterations_per_epoch=epoch_length(expected(stage)))
+    cases = job.folds[fold]
+    names = "\n".join([*sorted(cases.train), "", *sorted(cases.val)])
+    return RunRecord(
+        plan=job.plan.name,
+        config=job.config,
+        fold=fold,
+        fingerprint=job.plan.fingerprint,
+        cases=hashlib.sha256(names.encode()).hexdigest()[:16],
+        options=job.options,
+        planned=planned,
+        stage=stage,
+        hours=job.hours,
+    )
+
+
+def _exam(job: Job, plan: Plan, fold: str) -> Exam:
+    by_name: dict[str, Case] = {case.name: case for case in job.dataset.train}
+    cases = tuple(by_name[name] for name in job.folds[fold].val)
+    return Exam(dataset=job.dataset, plan=plan, stage=job.config, store=job.store, cases=cases, device=job.device)
+
+
+def _sampler(job: Job, stage: Stage, fold: str) -> Sampler:
+    return Sampler(store=job.store, cases=job.folds[fold].train, stage=stage, seed=job.options.seed, fold=fold)
+
+
+def _watch(job: Job, fold: str, report: Report, exam: Exam, clock: Clock) -> Watch:
+    curve = exam.cases[:: max(1, len(exam.cases) // CURVE_CASES)][:CURVE_CASES]
+    measured_at, spent_s = 0, 0.0
+
+    def measure_dice(learner: Learner, iteration: int) -> float | None:
+        nonlocal measured_at, spent_s
+        point = int(CURVE_POINTS * clock.progress(iteration))
+        too_dear = clock.share_s is not None and spent_s > CURVE_SHARE * clock.elapsed_s()
+        if not curve or point <= measured_at or too_dear:
+            return None
+        begin = time.monotonic()
+        dice = quick_dice(exam, learner.net, curve)
+        measured_at, spent_s = point, spent_s + time.monotonic() - begin
+        return dice
+
+    def on_step(iteration: int, loss: float, pace_s: float) -> None:
+        remaining_s = _remaining_s(job, fold, clock, iteration, pace_s)
+        report.step(fold, clock.progress(iteration), loss, remaining_s)
+
+    return Watch(on_step=on_step, measure_dice=measure_dice)
+
+
+def _remaining_s(job: Job, fold: str, clock: Clock, iteration: int, pace_s: float) -> float:
+    """Seconds to the end of all folds of the command at the measured pace."""
+    names = list(job.folds)
+    later = [name for name in names[names.index(fold) + 1 :] if not job.folder(name).summary.is_file()]
+    this_fold = clock.remaining_s(iteration, pace_s) + clock.reserve_s
+    if clock.share_s is None:
+        return this_fold + len(later) * (clock.planned * pace_s + clock.reserve_s)
+    # Every later fold gets as much as this one had left when it began.
+    return this_fold + len(later) * (clock.share_s - clock.used_s)
+
+
+def _describe(stage: Stage, share_s: float | None) -> str:
+    size = " x ".join(map(str, stage.patch))
+    length = f"{stage.iterations:,} iterations" if share_s is None else f"{share_s / 60:.1f} minutes"
+    return f"patch {size}, batch {stage.batch}, {stage.recipe.optimizer}, {length}"

@@ -1,0 +1,121 @@
+"""A fold's own exam: its validation images through the real sliding window, scored against the truth on the original grid."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from autoseg.case import Case, Dataset
+from autoseg.evaluate import CaseScores, Summary, evaluate_case, save_summary, summarise
+from autoseg.infer.case import Model, Segmentation, segment
+from autoseg.infer.export import write_case_probabilities, write_segmentation
+from autoseg.infer.nets import plan_window
+from autoseg.io.truth import read_truth
+from autoseg.nets import UNet
+from autoseg.plan import Plan
+from autoseg.preprocess.store import PreparedStore
+
+logger = logging.getLogger(__name__)
+
+PROBABILITIES = "probabilities"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exam:
+    """What a fold is validated on.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Where the truth is read from.
+    plan : Plan
+        With the stage as trained.
+    stage : str
+    store : PreparedStore
+    cases : tuple of Case
+    device : torch.device
+    """
+
+    dataset: Dataset
+    plan: Plan
+    stage: str
+    store: PreparedStore
+    cases: tuple[Case, ...]
+    device: torch.device
+
+    def model(self, net: UNet, *, tta: bool) -> Model:
+        """The net behind the window that prediction uses."""
+        return Model(labels=self.plan.labels, nets=(net,), window=plan_window(self.plan, self.stage, self.device, tta=tta))
+
+
+def predict_stored(exam: Exam, model: Model, case: Case, *, probabilities: bool = False) -> Segmentation:
+    """One prepared case on its original grid."""
+    stored = exam.store.open(case.name)
+    return segment(model, stored.image[:], stored.meta, probabilities=probabilities)
+
+
+def score(exam: Exam, case: Case, segmentation: Segmentation) -> CaseScores:
+    """Against the raw truth."""
+    truth = read_truth(exam.dataset, case, segmentation.geometry)
+    return evaluate_case(case.name, (mask for _, mask in segmentation.masks()), truth)
+
+
+def validate(exam: Exam, net: UNet, folder: Path, progress: Callable[[int, int], None]) -> Summary:
+    """Predict, write and score every validation case.
+
+    Writes FOLDER/validation/ with masks and probabilities (of which ensembles and thresholds are chosen later), and last
+    FOLDER/summary.json: a fold with a summary is finished.
+    """
+    scores: list[CaseScores] = []
+    size = 0
+    with evaluating(net), ThreadPoolExecutor(1) as writer:
+        model = exam.model(net, tta=True)
+        writing: list[Future[tuple[CaseScores, int]]] = []
+        for done, case in enumerate(exam.cases):
+            segmentation = predict_stored(exam, model, case, probabilities=True)
+            # One case is written while the next is predicted, no more: masks of 29 classes at 2048 x 2048 are 120 MB.
+            while writing:
+                scores, size = _collect(writing.pop(), scores, size)
+            writing.append(writer.submit(_write, exam, folder / "validation", case, segmentation))
+            progress(done + 1, len(exam.cases))
+        while writing:
+            scores, size = _collect(writing.pop(), scores, size)
+    summary = summarise(scores, exam.plan.labels.classes, ("dice", "iou", "precision", "recall"))
+    save_summary(folder / "summary.json", summary)
+    logger.info("%d cases validated; their probabilities take %.1f MB", len(scores), size / 1e6)
+    return summary
+
+
+def _collect(future: Future[tuple[CaseScores, int]], scores: list[CaseScores], size: int) -> tuple[list[CaseScores], int]:
+    score_of_case, written = future.result()
+    return [*scores, score_of_case], size + written
+
+
+def _write(exam: Exam, folder: Path, case: Case, segmentation: Segmentation) -> tuple[CaseScores, int]:
+    write_segmentation(folder, case, segmentation)
+    size = write_case_probabilities(folder / PROBABILITIES, case, segmentation)
+    return score(exam, case, segmentation), size
+
+
+def quick_dice(exam: Exam, net: UNet, cases: Sequence[Case]) -> float | None:
+    """Mean Dice over classes of a few whole images, without test-time augmentation: the curve beside the loss."""
+    with evaluating(net):
+        model = exam.model(net, tta=False)
+        scores = [score(exam, case, predict_stored(exam, model, case)) for case in cases]
+    return summarise(scores, exam.plan.labels.classes).mean["dice"]
+
+
+@contextmanager
+def evaluating(net: UNet) -> Iterator[None]:
+    """Put a net in eval mode while the block runs."""
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train()
