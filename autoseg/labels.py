@@ -139,7 +139,7 @@ def encode_masks(masks: Iterable[Mask], shape: tuple[int, ...], ignored: Mask | 
             raise ValueError(f"mask {k} has shape {mask.shape}, expected {shape}")
         inside = codes[mask]
         successor = np.zeros(len(sets), np.int32)
-        for code in np.flatnonzero(np.bincount(inside, minlength=len(sets))):
+        for code in map(int, np.flatnonzero(np.bincount(inside, minlength=len(sets)))):
             grown = sets[code] | {k}
             if grown not in known:
                 known[grown] = len(sets)
@@ -182,11 +182,11 @@ def encode_map(array: NDArray[Any], sets: Mapping[int, tuple[int, ...]], num_cla
         raise ValueError(f"holds the value{'s' if len(unknown) > 1 else ''} {shown}; declared are {sorted(set(sets) | {0})}")
     table = np.zeros((len(values) + 1, num_classes), np.bool_)
     ignore = np.zeros(len(values) + 1, np.bool_)
-    for row, value in enumerate(values, start=1):
-        if int(value) == ignore_value:
+    for row, value in enumerate(map(int, values), start=1):
+        if value == ignore_value:
             ignore[row] = True
         else:
-            table[row, list(sets[int(value)])] = True
+            table[row, list(sets[value])] = True
     return compact((flat.reshape(array.shape) + 1).astype(np.int32), table, ignore)
 
 
@@ -197,11 +197,11 @@ def compact(codes: NDArray[np.int32], table: Mask, ignore: Mask) -> CodeMap:
     order: dict[bytes, int] = {np.append(table[0], ignore[0]).tobytes(): 0}
     target = np.zeros(len(table), np.int32)
     rows = [0]
-    for code in np.flatnonzero(used):
+    for code in map(int, np.flatnonzero(used)):
         key = np.append(table[code], ignore[code]).tobytes()
         if key not in order:
             order[key] = len(rows)
-            rows.append(int(code))
+            rows.append(code)
         target[code] = order[key]
     dtype = smallest_code_dtype(len(rows))
     return CodeMap(target.astype(dtype)[codes], table[rows], ignore[rows])

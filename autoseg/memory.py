@@ -76,11 +76,11 @@ class CudaCasts(TorchFunctionMode):
         return tuple(one(a) for a in args), {name: one(v) for name, v in kwargs.items()}
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all storages that are alive, and their peak."""
 
     def __init__(self, rounding: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.rounding = rounding
         self.now = 0
         self.peak = 0

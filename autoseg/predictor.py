@@ -21,6 +21,7 @@ from autoseg.checkpoint import Checkpoint, load_checkpoint
 from autoseg.errors import PlanError, UsageError
 from autoseg.geometry import Geometry
 from autoseg.infer.case import Model, Segmentation, segment
+from autoseg.infer.devices import parse_devices
 from autoseg.infer.files import Job, Outcome, Progress, predict_cases
 from autoseg.infer.folds import Choice, choose_folds, find_run
 from autoseg.infer.nets import load_net, plan_window
@@ -68,7 +69,7 @@ class Predictor:
         folds : sequence of str, optional
             Such as ("0", "3"); all finished folds if not given.
         device : str or torch.device, optional
-            The first GPU if there is one, else the CPU.
+            Such as "cuda:1"; the first GPU if there is one, else the CPU.
         tta : bool
             Average over the flips that the plan allows.
         step : float
@@ -80,6 +81,8 @@ class Predictor:
             If no fold is finished, a wanted one is not, or the path holds several runs.
         FileFormatError
             If a checkpoint is damaged.
+        DeviceError
+            If the device is not there.
         """
         choice = choose_folds(find_run(Path(path)), folds, ensemble=folds is None)
         return cls.from_choice(choice, device=device, tta=tta, step=step)
@@ -87,7 +90,7 @@ class Predictor:
     @classmethod
     def from_choice(cls, choice: Choice, *, device: str | torch.device | None = None, tta: bool = True, step: float = 0.5) -> Predictor:
         """`load` for folds that were chosen already."""
-        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        where = device if isinstance(device, torch.device) else _one_device(device)
         nets = []
         first: Checkpoint | None = None
         for path in choice.folds.values():
@@ -195,6 +198,13 @@ class Predictor:
         if image.dtype.kind not in "buif" or not np.isfinite(with_channels).all():
             raise ValueError(f"image must hold finite real numbers, got {image.dtype} with NaN, infinities or no numbers")
         return with_channels
+
+
+def _one_device(text: str | None) -> torch.device:
+    devices = parse_devices(text)
+    if len(devices) > 1:
+        raise UsageError(f"--device {text}: a prediction runs on one device; name one of them")
+    return devices[0]
 
 
 def _check_alike(first: Checkpoint, other: Checkpoint, path: Path) -> None:

@@ -43,6 +43,10 @@ class Workspace:
         """preprocessed/NAME/plans/PLAN.json"""
         return self.preprocessed(dataset) / "plans" / f"{plan}.json"
 
+    def store_folder(self, dataset: str, key: str) -> Path:
+        """preprocessed/NAME/cases/KEY: prepared cases; plans that prepare alike share a key and the cases."""
+        return self.preprocessed(dataset) / "cases" / key
+
     def results(self, dataset: str) -> Path:
         """results/NAME"""
         return self.root / "results" / dataset

@@ -16,9 +16,9 @@ from autoseg.planners.normalization import decide_crop, decide_normalization
 from autoseg.planners.pose import decide_pose
 from autoseg.planners.search import Choice, Tracer, batch_cap, largest_that_fits, within_time
 from autoseg.planners.spacing import SpacingDecision, decide_spacing
-from autoseg.stopwatch import measure_step
 from autoseg.planners.topology import unet
 from autoseg.recipe import recipe_for
+from autoseg.stopwatch import measure_step
 
 BUILDABLE = ("2d",)
 UNKNOWN = Memory(peak_bytes=0, budget_bytes=0)

@@ -150,6 +150,24 @@ def test_a_case_that_fails_stops_no_other(overlapping: Predictor, tmp_path: Path
     assert overlapping.predict_files(cases, out).done == ["b"]
 
 
+def test_images_of_one_name_spoil_the_submission_alone(overlapping: Predictor, tmp_path: Path) -> None:
+    (first,), (second,) = images(tmp_path / "one", "hand"), images(tmp_path / "two", "hand")
+    cases = [Case(name="one/hand", images=first.images), Case(name="two/hand", images=second.images)]
+    dataset = Dataset(name="Tiny", root=tmp_path, layout="", classes=OVERLAPPING.classes, submission="rle-csv")
+    outcome = overlapping.predict_files(cases, tmp_path / "out", dataset=dataset)
+    assert outcome.done == ["one/hand", "two/hand"]
+    assert "hand.png" in outcome.failures["submission.csv"]
+
+
+def test_several_devices_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = plant_run(tmp_path, tiny_plan(OVERLAPPING), "0")
+    monkeypatch.setattr("autoseg.infer.devices.check_cuda", lambda device: None)
+    with pytest.raises(UsageError, match="runs on one device"):
+        Predictor.load(run, device="cuda:0,1")
+    with pytest.raises(UsageError, match="--device gpu"):
+        Predictor.load(run, device="gpu")
+
+
 def test_nothing_to_predict_is_an_error(overlapping: Predictor, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to predict"):
         overlapping.predict_files([], tmp_path / "out")

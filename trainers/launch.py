@@ -18,8 +18,8 @@ from autoseg.infer.nets import device_precision
 from autoseg.plan import Plan, Stage
 from autoseg.preprocess.store import PreparedStore
 from autoseg.recipe import epoch_length
-from autoseg.stopwatch import measure_step
 from autoseg.step import Learner
+from autoseg.stopwatch import measure_step
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.fit import Fit, FitSettings, Watch, with_stage
 from autoseg.trainers.interrupt import Interrupt, listening
@@ -46,7 +46,7 @@ class Report(Protocol):
         """A fold begins, goes on, or is found finished."""
         ...
 
-    def step(self, fold: str, progress: float, loss: float, remaining_s: float | None) -> None:
+    def step(self, fold: str, progress: float, loss: float, remaining_s: float) -> None:
         """After every step: share done in [0, 1], the last known loss, seconds to the end of all folds."""
         ...
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from autoseg.errors import RunError
-from autoseg.io.atomic import write_text
-from autoseg.io.json_files import adapter, load_json, save_json
 from autoseg.infer.folds import CHECKPOINT as LAST
 from autoseg.infer.folds import SUMMARY
+from autoseg.io.atomic import write_text
+from autoseg.io.json_files import adapter, load_json, save_json
 from autoseg.plan import Stage
 from autoseg.trainers.options import TrainOptions
 

@@ -110,9 +110,10 @@ def read_mirrored(array: Any, slices: Sequence[slice], *, leading: int) -> NDArr
         Axes before the spatial ones.
     """
     shape = array.shape[leading:]
-    inside, takes = [], []
+    inside: list[slice] = []
+    takes: list[NDArray[np.int64] | None] = []
     for box, length in zip(slices, shape, strict=True):
-        if 0 <= box.start and box.stop <= length:
+        if box.start >= 0 and box.stop <= length:
             inside.append(box)
             takes.append(None)
         else:
@@ -121,7 +122,7 @@ def read_mirrored(array: Any, slices: Sequence[slice], *, leading: int) -> NDArr
             inside.append(slice(first, int(indices.max()) + 1))
             takes.append(indices - first)
     out: NDArray[Any] = np.asarray(array[(*[slice(None)] * leading, *inside)])
-    for axis, indices_or_none in enumerate(takes, start=leading):
-        if indices_or_none is not None:
-            out = out.take(indices_or_none, axis=axis)
+    for axis, take in enumerate(takes, start=leading):
+        if take is not None:
+            out = out.take(take, axis=axis)
     return out

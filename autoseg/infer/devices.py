@@ -52,6 +52,7 @@ def check_cuda(device: torch.device) -> None:
     portable = any(kind == "compute" and (a, b) <= (major, minor) for kind, a, b in numbers)
     if not binary and not portable:
         raise DeviceError(
-            f"{torch.cuda.get_device_name(index)} has compute capability {major}.{minor}, for which torch {torch.__version__} holds no code. "
+            f"{torch.cuda.get_device_name(index)} has compute capability {major}.{minor}, "
+            f"for which torch {torch.__version__} holds no code. "
             "For a V100 install torch with constraints-torch-sm70.txt (`make` does so by itself)."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from autoseg.case import Case
@@ -33,6 +34,15 @@ def write_case_probabilities(folder: Path, case: Case, segmentation: Segmentatio
     if segmentation.probabilities is None:
         raise ValueError(f"the segmentation of {case.name} was made without probabilities")
     return write_probabilities(folder / f"{escape_name(case.name)}{SUFFIX}", segmentation.probabilities)
+
+
+def remove_segmentation(folder: Path, case: Case, labels: LabelSpace, num_axes: int) -> None:
+    """Remove what `write_segmentation` wrote of the case, if anything."""
+    path = folder / prediction_output_name(case, num_axes, exclusive=labels.exclusive)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def is_written(folder: Path, case: Case, labels: LabelSpace, num_axes: int) -> bool:

@@ -11,11 +11,10 @@ from pathlib import Path
 from autoseg.case import Case, Dataset
 from autoseg.errors import AutosegError
 from autoseg.infer.case import Model, Segmentation, segment
-from autoseg.infer.export import is_written, segmentation_rows, write_segmentation, written_rows
+from autoseg.infer.export import is_written, remove_segmentation, segmentation_rows, write_segmentation, written_rows
 from autoseg.infer.record import Journal, RunRecord
 from autoseg.io.cases import read_case
 from autoseg.io.submission import SubmissionRow, write_submission
-from autoseg.io.writers import prediction_output_name, remove_prediction
 from autoseg.plan import Plan
 from autoseg.preprocess.prepare import prepare
 from autoseg.preprocess.prepared import Prepared
@@ -96,7 +95,7 @@ def predict_cases(job: Job, cases: Sequence[Case], progress: Progress | None = N
         for case, result in _work(job, pending):
             if isinstance(result, Exception):
                 outcome.failures[case.name] = _reason(case, result)
-                remove_prediction(job.out / prediction_output_name(case, num_axes, exclusive=labels.exclusive))  # an earlier model's
+                remove_segmentation(job.out, case, labels, num_axes)  # an earlier model's
             else:
                 journal.add(case)
                 outcome.done.append(case.name)

@@ -47,13 +47,15 @@ def find_folds(run: Path) -> dict[str, Path]:
     return {name.removeprefix("fold").removeprefix("_"): found[name] for name in sorted(found)}
 
 
-def find_run(folder: Path) -> Path:
+def find_run(folder: Path, *, plan: str | None = None, config: str | None = None, trainer: str | None = None) -> Path:
     """The one run that a folder means.
 
     Parameters
     ----------
     folder : Path
         results/NAME, results/NAME/PLAN or results/NAME/PLAN/CONFIG-TRAINER.
+    plan, config, trainer : str, optional
+        Only runs of this plan, configuration, trainer.
 
     Raises
     ------
@@ -66,10 +68,19 @@ def find_run(folder: Path) -> Path:
     runs = [run for run in runs if find_folds(run)]
     if not runs:
         raise UsageError(f"{folder} holds no finished fold. Train first: autoseg train 2d fold0..4.")
-    if len(runs) > 1:
-        names = ", ".join(str(run.relative_to(folder)) for run in runs)
-        raise UsageError(f"{folder} holds several trained runs: {names}. Name one: its configuration, plan and trainer, or its folder.")
-    return runs[0]
+    names = ", ".join(str(run.relative_to(folder)) for run in runs)
+    wanted = [run for run in runs if _is_wanted(run, plan, config, trainer)]
+    if not wanted:
+        raise UsageError(f"{folder} holds no such run; trained are {names}.")
+    if len(wanted) > 1:
+        raise UsageError(f"{folder} holds several trained runs: {names}. Name one with --config, --plan, --trainer.")
+    return wanted[0]
+
+
+def _is_wanted(run: Path, plan: str | None, config: str | None, trainer: str | None) -> bool:
+    found_config, _, found_trainer = run.name.partition("-")
+    pairs = ((plan, run.parent.name), (config, found_config), (trainer, found_trainer))
+    return all(asked is None or asked == found for asked, found in pairs)
 
 
 def choose_folds(run: Path, wanted: Sequence[str] | None = None, *, ensemble: bool = False, total: int = NUM_FOLDS) -> Choice:

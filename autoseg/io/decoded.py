@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from autoseg.errors import DataError
 from autoseg.geometry import Geometry
 
+#: Bytes of pixels per byte of file beyond which a header lies: deflate reaches 1032, and nothing read here compresses better.
+MAX_COMPRESSION = 1100
+#: What to do about a file cut short.
+DAMAGED = "copy it again from where it came from, or remove it"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decoded:

@@ -12,16 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoseg.geometry import Geometry
-from autoseg.io.decoded import Decoded, channels_first, unreadable
+from autoseg.io.decoded import DAMAGED, MAX_COMPRESSION, Decoded, channels_first, unreadable
 from autoseg.io.volumes import read_itk
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-#: Bytes of pixels per byte of file beyond which a header lies: deflate reaches 1032, and nothing here compresses better.
-MAX_COMPRESSION = 1100
-
-_DAMAGED = "copy it again from where it came from, or remove it"
 
 
 def read_picture(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
@@ -49,9 +44,9 @@ def read_picture(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
             upright = ImageOps.exif_transpose(picture)
             return _decode(upright, keep_palette_indices)
     except UnidentifiedImageError:
-        raise unreadable(path, _no_image(path), _DAMAGED) from None
+        raise unreadable(path, _no_image(path), DAMAGED) from None
     except (OSError, SyntaxError, ValueError) as error:  # pillow raises SyntaxError for damaged png chunks
-        raise unreadable(path, f"is truncated or damaged ({error})", _DAMAGED) from None
+        raise unreadable(path, f"is truncated or damaged ({error})", DAMAGED) from None
 
 
 def _open(path: Path) -> Image:
@@ -75,7 +70,7 @@ def _check_header(picture: Image, path: Path) -> None:
     declared = picture.width * picture.height * len(picture.getbands()) // (8 if picture.mode == "1" else 1)
     size = path.stat().st_size
     if declared > MAX_COMPRESSION * size:
-        raise unreadable(path, f"is damaged: its header says {picture.width}x{picture.height}, more than {size} bytes can hold", _DAMAGED)
+        raise unreadable(path, f"is damaged: its header says {picture.width}x{picture.height}, more than {size} bytes can hold", DAMAGED)
 
 
 def _decode(picture: Image, keep_palette_indices: bool) -> Decoded:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.geometry import Geometry
-from autoseg.io.decoded import Decoded, channels_first, unreadable
+from autoseg.io.decoded import DAMAGED, MAX_COMPRESSION, Decoded, channels_first, unreadable
 from autoseg.io.volumes import read_itk
 
 if TYPE_CHECKING:
@@ -41,11 +41,16 @@ def read_tif(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
     try:
         with tifffile.TiffFile(path) as file:
             if not file.pages or not file.series:
-                raise unreadable(path, "holds no image: truncated or damaged", "copy it again from where it came from, or remove it")
+                raise unreadable(path, "holds no image: truncated or damaged", DAMAGED)
+            size, declared = path.stat().st_size, file.series[0].nbytes
+            if declared > MAX_COMPRESSION * size:
+                raise unreadable(
+                    path, f"is damaged: its header asks for {declared} bytes of pixels, more than its {size} can hold", DAMAGED
+                )
             return _decode(file, path, keep_palette_indices)
-    except (tifffile.TiffFileError, OSError, ValueError, TypeError, KeyError, IndexError) as error:
+    except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError) as error:
         reason = "is empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else f"is truncated or damaged ({error})"
-        raise unreadable(path, reason, "copy it again from where it came from, or remove it") from None
+        raise unreadable(path, reason, DAMAGED) from None
 
 
 def _decode(file: tifffile.TiffFile, path: Path, keep_palette_indices: bool) -> Decoded:

@@ -49,5 +49,5 @@ def choose_kernels(net: nn.Module, device_type: str) -> None:
 def _per_sample_batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if x.shape[0] == 1:
         return F.batch_norm(x, None, None, weight, bias, training=True, eps=EPS)
-    samples = [F.batch_norm(sample, None, None, weight, bias, training=True, eps=EPS) for sample in x.split(1)]
+    samples = [F.batch_norm(sample, None, None, weight, bias, training=True, eps=EPS) for sample in torch.split(x, 1)]
     return torch.cat(samples)

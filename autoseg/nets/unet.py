@@ -14,8 +14,9 @@ from autoseg.nets.norm import InstanceNorm
 from autoseg.plan import Network
 
 SLOPE = 0.01
-CONVS = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+#: By number of axes; typed as factories, because torch types kernels of each as tuples of its own length.
+CONVS: dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 class ConvBlock(nn.Module):
@@ -156,6 +157,7 @@ def start_heads_at_prior(net: UNet, priors: Sequence[float], *, exclusive: bool)
         bias = torch.log(share) - torch.log1p(-share)
     with torch.no_grad():
         for head in net.heads:
-            assert isinstance(head, (nn.Conv2d, nn.Conv3d)) and head.bias is not None
+            assert isinstance(head, (nn.Conv2d, nn.Conv3d))
+            assert head.bias is not None
             nn.init.normal_(head.weight, std=0.01)
             head.bias.copy_(bias)

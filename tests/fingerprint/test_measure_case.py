@@ -1,16 +1,18 @@
 """One case's numbers on images that one can count by eye."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from autoseg.fingerprint import Intensity
 from autoseg.fingerprint.measure_case import bounding_box, describe, identity_of_files, measure_loaded, nonzero_box
 from tests.fingerprint.make import loaded
 
 
-def masks_16() -> list[np.ndarray]:
+def masks_16() -> list[NDArray[np.bool_]]:
     first, second, absent = (np.zeros((16, 16), np.bool_) for _ in range(3))
     first[2:6, 3:5] = True
     second[4:8, 4:10] = True
@@ -65,8 +67,8 @@ def test_three_equal_channels_of_one_file_are_grey() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
-def test_describe_agrees_with_numpy(dtype: type) -> None:
-    values = np.random.default_rng(0).integers(0, 250, 40_000).astype(dtype)
+def test_describe_agrees_with_numpy(dtype: type[np.generic]) -> None:
+    values: NDArray[Any] = np.random.default_rng(0).integers(0, 250, 40_000).astype(dtype)
     found = describe(values)
     assert (found.minimum, found.maximum) == (values.min(), values.max())
     assert found.mean == pytest.approx(values.mean(dtype=np.float64))

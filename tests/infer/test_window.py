@@ -174,6 +174,15 @@ def test_bf16_agrees_with_fp32() -> None:
     assert np.abs(exact - fast).max() < 0.03
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_cuda_agrees_with_the_cpu(precision: str) -> None:
+    net, image = small_unet(2), noise(1, 40, 70)
+    exact = predict(net, image, (32, 32), mirror_axes=(0, 1), batch=3)
+    fast = predict(net.cuda(), image, (32, 32), mirror_axes=(0, 1), batch=3, precision=precision, device=torch.device("cuda"))
+    assert np.abs(exact - fast).max() < 0.03
+
+
 def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(ValueError, match="does not fit 2 channels"):
         predict_image([same()], noise(1, 8, 8), Window(patch=(8, 8), exclusive=False), Intensity.identity(2))

@@ -19,7 +19,9 @@ def test_grey_and_mri_are_standardised_by_themselves() -> None:
         assert rule.mean is None
 
 
-@pytest.mark.parametrize(("dtype", "channels", "kind"), [("uint8", (), "unit"), ("float32", (), "zscore"), ("uint8", ("T1", "T2", "FLAIR"), "zscore")])
+@pytest.mark.parametrize(
+    ("dtype", "channels", "kind"), [("uint8", (), "unit"), ("float32", (), "zscore"), ("uint8", ("T1", "T2", "FLAIR"), "zscore")]
+)
 def test_colour_pictures(dtype: str, channels: tuple[str, ...], kind: str) -> None:
     case = case_facts("a", channels=3, dtype=dtype, foreground=(FLAT,) * 3)
     rules, _ = decide_normalization(fingerprint([case], channels=channels))

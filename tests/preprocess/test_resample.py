@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from autoseg.labels import encode_masks
-from autoseg.preprocess.resample import interpolation_matrix, kernels_for, linear, resample, resample_labels
+from autoseg.preprocess.resample import Kernel, interpolation_matrix, kernels_for, linear, resample, resample_labels
 
 
 @pytest.mark.parametrize("kernel", ["cubic", "linear"])
 @pytest.mark.parametrize(("length", "new_length"), [(8, 16), (16, 8), (10, 7), (1, 5), (5, 1), (7, 7)])
-def test_weights_sum_to_one(length: int, new_length: int, kernel: str) -> None:
-    matrix = interpolation_matrix(length, new_length, kernel)  # type: ignore[arg-type]
+def test_weights_sum_to_one(length: int, new_length: int, kernel: Kernel) -> None:
+    matrix = interpolation_matrix(length, new_length, kernel)
     np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-6)
     if length == new_length:
         np.testing.assert_allclose(matrix.toarray(), np.eye(length), atol=1e-6)
@@ -40,10 +40,10 @@ def test_a_coarse_axis_is_linear() -> None:
 
 
 def test_three_axes() -> None:
-    z, y, x = np.mgrid[:8, :8, :8].astype(float)
-    out = resample(z + 10 * y + 100 * x, (16, 8, 4), kernels=("cubic",) * 3)
-    assert out.shape == (16, 8, 4)
-    assert out[8, 4, 2] == pytest.approx(3.75 + 40 + 100 * 4.5, rel=1e-5)
+    z, y, x = np.mgrid[:8, :8, :16].astype(float)
+    out = resample(z + 10 * y + 100 * x, (16, 8, 8), kernels=("cubic",) * 3)
+    assert out.shape == (16, 8, 8)
+    assert out[8, 4, 4] == pytest.approx(3.75 + 40 + 100 * 8.5, rel=1e-5)
 
 
 def test_overlapping_masks_keep_their_sets() -> None:

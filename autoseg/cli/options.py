@@ -1,0 +1,91 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from autoseg.errors import UsageError
+from autoseg.workspace import Workspace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def workspace_option(function: F) -> F:
+    """-w, --workspace"""
+    return click.option(
+        "-w",
+        "--workspace",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path("."),
+        envvar="AUTOSEG_WORKSPACE",
+        help="Folder with raw/, preprocessed/ and results/.  [default: the current folder, or $AUTOSEG_WORKSPACE]",
+    )(function)
+
+
+def dataset_option(function: F) -> F:
+    """-d, --dataset"""
+    return click.option(
+        "-d", "--dataset", metavar="NAME", help="A data set in raw/, or a path.  [default: the only one, else the one planned last]"
+    )(function)
+
+
+def plan_option(function: F) -> F:
+    """--plan"""
+    return click.option("--plan", "plan_name", metavar="NAME", default="default", show_default=True, help="Name of the plan.")(function)
+
+
+def choose_dataset(workspace: Path, given: str | None, *, results_suffice: bool = False) -> tuple[Workspace, Path]:
+    """The workspace and the data set's folder; the first line of output says which.
+
+    Parameters
+    ----------
+    workspace : Path
+    given : str or None
+        -d as typed.
+    results_suffice : bool
+        A name is also known if results/NAME exists: trained nets predict on a machine without the data they were trained on.
+    """
+    place = Workspace(root=workspace)
+    if results_suffice and given is not None and given not in place.raw_names() and place.results(given).is_dir():
+        click.echo(f"Data set {given} (its results; the data themselves are not here)")
+        return place, place.raw / given
+    folder, sentence = place.resolve(given)
+    click.echo(f"{sentence[0].upper()}{sentence[1:]}")
+    return place, folder
+
+
+def parse_folds(texts: tuple[str, ...], known: int) -> tuple[str, ...]:
+    """Folds as typed: fold0..4, fold0,2, 0, all, several of them.
+
+    Raises
+    ------
+    UsageError
+        If one is not understood, or the splits have no such fold.
+
+    Examples
+    --------
+    >>> parse_folds(("fold0..2", "4"), 5), parse_folds(("fold0,2",), 5), parse_folds(("all",), 5)
+    (('0', '1', '2', '4'), ('0', '2'), ('all',))
+    """
+    folds: list[str] = []
+    for text in texts:
+        for part in text.split(","):
+            folds += _parse_part(part.strip(), text)
+    beyond = [fold for fold in folds if fold != "all" and int(fold) >= known]
+    if beyond:
+        raise UsageError(f"there is no fold{beyond[0]}: the data set is split into {known} folds, fold0..{known - 1}.")
+    return tuple(dict.fromkeys(folds))
+
+
+def _parse_part(part: str, text: str) -> list[str]:
+    if part in ("all", "fold_all"):
+        return ["all"]
+    match = re.fullmatch(r"(?:fold)?(\d+)(?:\.\.(?:fold)?(\d+))?", part)
+    if match is None or (match[2] is not None and int(match[2]) < int(match[1])):
+        raise UsageError(f"{text} names no folds; say fold0..4, fold0,2, 0 or all.")
+    return [str(k) for k in range(int(match[1]), int(match[2] or match[1]) + 1)]

@@ -1,0 +1,181 @@
+"""autoseg train"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autoseg.cli.options import choose_dataset, dataset_option, parse_folds, plan_option, workspace_option
+from autoseg.cli.progress import duration
+from autoseg.cli.screen import Screen
+from autoseg.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from autoseg.evaluate import Summary
+    from autoseg.plan import Plan
+    from autoseg.planners.folds import Splits
+    from autoseg.trainers import FoldCases
+    from autoseg.workspace import Workspace
+
+EPILOG = """\b
+Examples:
+  autoseg train 2d fold0..4                  all five folds, one after the other
+  autoseg train 2d fold0..4 --hours 12       finished in twelve hours
+  autoseg train 2d 0 --epochs 100 --lr 1e-3  one fold, options of your own
+\b
+The same command again continues what was stopped and skips what is done.
+"""
+
+
+@click.command(name="train", epilog=EPILOG)
+@click.argument("config", metavar="CONFIG")
+@click.argument("folds", nargs=-1, required=True, metavar="FOLDS")
+@dataset_option
+@workspace_option
+@plan_option
+@click.option("--trainer", metavar="NAME", default="default", show_default=True, help="Recipe: default (the plan's), sgd or adamw.")
+@click.option("--epochs", type=int, metavar="N", help="Length of the training.  [default: the plan's]")
+@click.option("--iterations-per-epoch", type=int, metavar="N", help="Steps in an epoch.  [default: the plan's]")
+@click.option("--hours", type=float, metavar="H", help="Wall time of all folds named here, restarts and validation included.")
+@click.option("--lr", type=float, metavar="LR", help="Largest learning rate.")
+@click.option("--batch", type=int, metavar="N", help="Samples in a step; its memory is traced first.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="All draws follow from it.")
+@click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1.  [default: the first GPU, else the CPU if the plan is for it]")
+@click.option("--restart", is_flag=True, help="Discard what these folds have trained so far.")
+def command(
+    config: str,
+    folds: tuple[str, ...],
+    dataset: str | None,
+    workspace: Path,
+    plan_name: str,
+    trainer: str,
+    epochs: int | None,
+    iterations_per_epoch: int | None,
+    hours: float | None,
+    lr: float | None,
+    batch: int | None,
+    seed: int,
+    device: str | None,
+    restart: bool,
+) -> None:
+    """Train and validate folds of a configuration (2d)."""
+    begun = time.monotonic()
+    if epochs is not None and hours is not None:
+        raise UsageError("--epochs and --hours exclude each other: a training ends after a number of steps or after a time.")
+    if hours is not None and hours <= 0:
+        raise UsageError(f"--hours must be positive, got {hours:g}")
+    place, folder = choose_dataset(workspace, dataset)
+
+    from autoseg.io.layouts import read_dataset
+    from autoseg.preprocess.store import PreparedStore, plan_key
+    from autoseg.trainers import Job, TrainOptions, train_folds
+
+    options = TrainOptions(trainer=trainer, epochs=epochs, iterations_per_epoch=iterations_per_epoch, batch=batch, lr=lr, seed=seed)
+    plan, raw = load(place, folder, plan_name), read_dataset(folder)
+    splits = load_splits(place, plan)
+    if config not in plan.stages:
+        raise UsageError(f"{config} is no configuration of plan {plan.name}; it has {', '.join(plan.stages)}.")
+    chosen = parse_folds(folds, len(splits.folds))
+    used = choose_device(device, plan, config, folds=len(chosen))
+    if hours is None and epochs is None:
+        hours = plan.budget.hours
+    job = Job(
+        workspace=place,
+        dataset=raw,
+        plan=plan,
+        config=config,
+        store=PreparedStore(place.store_folder(plan.dataset, plan_key(plan, plan.stages[config]))),
+        folds={fold: fold_cases(splits, fold) for fold in chosen},
+        options=options,
+        hours=hours,
+        device=used,
+        restart=restart,
+        begun=begun,
+    )
+    summaries = train_folds(job, Screen())
+    conclude(job.plan.dataset, config, summaries, num_folds=len(splits.folds))
+
+
+def load(place: Workspace, folder: Path, name: str) -> Plan:
+    """The data set's plan of this name; UsageError says how to make one."""
+    from autoseg.io.json_files import load_json
+    from autoseg.plan import PLAN_VERSION, Plan
+
+    file = place.plan_file(folder.name, name)
+    if not file.is_file():
+        there = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) if file.parent.is_dir() else ""
+        known = f"; there are {there}" if there else ""
+        raise UsageError(f"{folder.name} has no plan {name}{known}. Make it: autoseg plan_and_preprocess -d {folder.name}.")
+    plan = load_json(file, Plan)
+    if plan.version > PLAN_VERSION:
+        raise UsageError(f"{file} is of version {plan.version}, newer than this autoseg (version {PLAN_VERSION}); update autoseg.")
+    return plan
+
+
+def load_splits(place: Workspace, plan: Plan) -> Splits:
+    """The data set's folds."""
+    from autoseg.io.json_files import load_json
+    from autoseg.planners.folds import Splits
+
+    return load_json(place.splits_file(plan.dataset), Splits)
+
+
+def fold_cases(splits: Splits, fold: str) -> FoldCases:
+    """The names of a fold's cases; "all" trains on every case."""
+    from autoseg.trainers import FoldCases
+
+    if fold == "all":
+        return FoldCases(train=tuple(sorted({name for part in splits.folds for name in part.val})), val=())
+    part = splits.folds[int(fold)]
+    return FoldCases(train=part.train, val=part.val)
+
+
+def choose_device(given: str | None, plan: Plan, config: str, *, folds: int) -> torch.device:
+    """The device to train on; a GPU's plan without a GPU needs --device cpu, and is told what that costs."""
+    import torch
+
+    from autoseg.infer.devices import parse_devices
+
+    if plan.budget.kind == "cuda" and given is None and not torch.cuda.is_available():
+        raise UsageError(
+            f"the plan {plan.name} is for {plan.budget.name}, and there is no GPU here. Plan for this machine's processor "
+            f"(autoseg plan_and_preprocess -d {plan.dataset} --gpu cpu --hours 1), or train this plan as it is with --device cpu."
+        )
+    devices = parse_devices(given)
+    if len(devices) > 1:
+        raise UsageError(f"--device {given}: one device at a time; start a second command with other folds for the second device.")
+    if plan.budget.kind == "cuda" and devices[0].type == "cpu":
+        _warn_of_hours(plan, config, devices[0], folds)
+    return devices[0]
+
+
+def _warn_of_hours(plan: Plan, config: str, device: torch.device, folds: int) -> None:
+    from dataclasses import replace
+
+    from autoseg.infer.nets import device_precision
+    from autoseg.stopwatch import measure_step
+
+    stage = plan.stages[config]
+    click.echo(f"  Timing one step of the plan for {plan.budget.name} on the processor ...")
+    step_s = measure_step(replace(stage, precision=device_precision(stage.precision, device)), device, exclusive=plan.labels.exclusive)
+    total = duration(step_s * stage.iterations * folds)
+    click.echo(
+        f"  {step_s:.3g} s per step: {total} for {folds} fold{'s' if folds > 1 else ''}. A plan for this machine: "
+        f"autoseg plan_and_preprocess -d {plan.dataset} --gpu cpu --hours 1"
+    )
+
+
+def conclude(dataset: str, config: str, summaries: dict[str, Summary], *, num_folds: int) -> None:
+    """The Dice of all folds together, and the next command."""
+    scored = {fold: summary.mean["dice"] for fold, summary in summaries.items() if summary.mean.get("dice") is not None}
+    if len(scored) > 1:
+        values = [value for value in scored.values() if value is not None]
+        click.echo(f"Mean validation Dice of {len(values)} folds: {sum(values) / len(values):.4f}")
+    missing = num_folds - len([fold for fold in summaries if fold != "all"])
+    more = f" (or first the other folds: autoseg train {config} fold0..{num_folds - 1})" if 0 < missing < num_folds else ""
+    click.echo(f"Next: autoseg predict{' --ensemble' if len(summaries) > 1 else ''}{more}")
