@@ -32,7 +32,7 @@ def command() -> None:
 
 @command.command(name="make", epilog=EPILOG)
 @workspace_option
-@click.option("--people", type=int, default=40, show_default=True, metavar="N", help="People to train on, two hands each; 36 % more to test.")
+@click.option("--people", type=int, default=40, show_default=True, metavar="N", help="People to train on; 36 % as many to test.")
 @click.option("--size", type=int, default=512, show_default=True, metavar="PX", help="Edge of the square images, 64 to 4096.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="S", help="Other hands for another seed.")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, metavar="N", help="Processes.")

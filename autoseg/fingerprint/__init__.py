@@ -1,16 +1,7 @@
 """The fingerprint: everything that is measured of a data set and of the machine. It decides nothing; the planners do."""
 
-from autoseg.fingerprint.facts import (
-    FINGERPRINT_VERSION,
-    Arrangement,
-    CaseFacts,
-    ClassFacts,
-    Fingerprint,
-    FlipLikeness,
-    Intensity,
-    MirrorFit,
-    NeighbourLikeness,
-)
+from autoseg.fingerprint.comparison import Arrangement, FlipLikeness, MirrorFit, NeighbourLikeness
+from autoseg.fingerprint.facts import FINGERPRINT_VERSION, CaseFacts, ClassFacts, Fingerprint, Intensity
 from autoseg.fingerprint.hardware import Gpu, Hardware, cpu_budget, detect_budget, hardware
 from autoseg.fingerprint.measure import identity_of, measure
 

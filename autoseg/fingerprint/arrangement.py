@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from autoseg.fingerprint.facts import Arrangement, CaseFacts, MirrorFit
+from autoseg.fingerprint.comparison import Arrangement, MirrorFit
+from autoseg.fingerprint.facts import CaseFacts
 from autoseg.fingerprint.likeness import sample_evenly
 from autoseg.fingerprint.procrustes import Fit, Points, fit_pairs, flipped, residuals
 
@@ -74,7 +75,9 @@ def _measure_fits(
         return (), 1.0
     counted = [[facts.area for case in cases if (facts := case.classes[k])] for k in range(len(classes))]
     areas = np.array([np.mean(values) if values else np.nan for values in counted])
-    fits = (measure_mirror(points, swap, source=source, upright=upright) for swap, source in candidate_swaps(points, areas, classes))
+    fits = (
+        measure_mirror(points, swap, source=source, upright=upright) for swap, source in candidate_swaps(points, areas, classes=classes)
+    )
     return tuple(fit for fit in fits if fit is not None), _median(_nearest(upright.distance))
 
 
@@ -111,10 +114,10 @@ def _per_class(moving: Points, fixed: Points, fit: Fit) -> NDArray[np.float64]:
     """Distance of each class from its place in each of the `PARTNERS` nearest cases, (pairs, K)."""
     nearest = np.argsort(fit.distance, axis=1)[:, :PARTNERS]  # NaN last
     pairs = [(i, j) for i, row in enumerate(nearest) for j in row if not np.isnan(fit.distance[i, j])]
-    return np.array([residuals(moving[i], fixed[j], fit.rotation[i, j]) for i, j in pairs])
+    return np.array([residuals(moving[i], fixed[j], rotation=fit.rotation[i, j]) for i, j in pairs])
 
 
-def candidate_swaps(points: Points, areas: NDArray[np.float64], classes: Sequence[str]) -> list[tuple[tuple[int, ...], str]]:
+def candidate_swaps(points: Points, areas: NDArray[np.float64], *, classes: Sequence[str]) -> list[tuple[tuple[int, ...], str]]:
     """The ways in which classes may change places in a mirror: not at all, as their names say, as the arrangement itself says."""
     identity = tuple(range(len(classes)))
     found = [(identity, "as it stands")]

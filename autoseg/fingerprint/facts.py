@@ -1,10 +1,11 @@
-"""What is measured of a data set, as data. Nothing here decides anything; the planners do."""
+"""What is measured of a case and of a data set, as data. Nothing here decides anything; the planners do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from autoseg.fingerprint.comparison import Arrangement, FlipLikeness, NeighbourLikeness
 from autoseg.geometry import Unit
 
 
@@ -102,135 +103,6 @@ class CaseFacts:
         """Centroid of class `k` as a share of the image, each axis in [0, 1); None if absent."""
         facts = self.classes[k]
         return None if facts is None else tuple((c + 0.5) / n for c, n in zip(facts.centroid, self.shape, strict=True))
-
-
-@dataclass(frozen=True, kw_only=True)
-class MirrorFit:
-    """How well mirrored arrangements of class centroids fit the other cases, any rotation, shift and scale allowed.
-
-    Parameters
-    ----------
-    swap : tuple of int
-        The class whose place each class takes when mirrored; the identity order if no class changes.
-    source : {"as it stands", "names", "geometry"}
-        Where the swap comes from.
-    ratio : float
-        Median over cases of the distance to the nearest mirrored case, over the distance to the nearest unmirrored one.
-    worst_ratio : float
-        The same for the single class that fits worst: an unpaired heart among many ribs.
-    worst_class : int
-    flip_degrees : tuple of float
-        Per axis: how far a case flipped along this axis must be turned to lie on its nearest case, median.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    swap: tuple[int, ...]
-    source: str
-    ratio: float
-    worst_ratio: float
-    worst_class: int
-    flip_degrees: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrangement:
-    """How the classes lie to each other, over a sample of cases; see `fingerprint.arrangement`.
-
-    Parameters
-    ----------
-    cases : int
-        Cases with more classes than axes: fewer points have no handedness.
-    flatness : float
-        Smallest over largest singular value of the centroids, median: 0 on a line (2D) or in a plane (3D), which is its own mirror image.
-    spread : float
-        Distance of the centroids from their middle over half the size of the classes, median: near 0 for texture found everywhere.
-    nearest : float
-        Median distance (Procrustes, 0 equal to 1 unrelated) of a case to its nearest unmirrored one.
-    fits : tuple of MirrorFit
-        As it stands first, then with swapped pairs of classes.
-    turn_median, turn_p95 : float
-        Degrees between the poses of two cases: median and 95th percentile.
-    turn_cases : int
-        Cases that the turns were measured on (two classes are enough for a direction).
-    """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    cases: int
-    flatness: float
-    spread: float
-    nearest: float
-    fits: tuple[MirrorFit, ...]
-    turn_median: float
-    turn_p95: float
-    turn_cases: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlipLikeness:
-    """Correlation of low-resolution pictures of different cases, as they are and with one of the two flipped along `axis`.
-
-    Parameters
-    ----------
-    axis : int
-    labels, labels_flipped : float
-        Of the class membership maps, each about its own mean; mean over cases of the median over unrelated partners.
-    image, image_flipped : float
-        Of the images.
-    label_error, image_error : float
-        Standard errors of the differences.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    axis: int
-    labels: float
-    labels_flipped: float
-    label_error: float
-    image: float
-    image_flipped: float
-    image_error: float
-
-
-#: Neighbours are alike if more of them than this lie above the 90th percentile of other pairs (measured: 20 serial sections of one
-#: block 1.00; Hippocampus 0.26, where scanners changed slowly; nuclei 0.07) ...
-ALIKE_SHARE = 0.5
-#: ... and chance would do that less often than this.
-ALIKE_P = 1e-3
-
-
-@dataclass(frozen=True, kw_only=True)
-class NeighbourLikeness:
-    """Whether cases next to each other in natural order of their names look alike.
-
-    Parameters
-    ----------
-    order : tuple of str
-        Case names in natural order (9 before 10).
-    neighbours : tuple of float
-        Correlation of the low-resolution images of each case and the next one.
-    others_median, others_p90 : float
-        Correlation of pairs that are no neighbours.
-    share_above : float
-        Share of neighbours above `others_p90`; 0.1 if order means nothing.
-    p_value : float
-        Probability of at least this share if order means nothing (binomial).
-    """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    order: tuple[str, ...]
-    neighbours: tuple[float, ...]
-    others_median: float
-    others_p90: float
-    share_above: float
-    p_value: float
-
-    @property
-    def alike(self) -> bool:
-        """True if neighbours are measurably more alike than other pairs: sections of one block, frames of one film."""
-        return self.share_above > ALIKE_SHARE and self.p_value < ALIKE_P
 
 
 #: Raised when a field changes its meaning or a measurement its method; an older fingerprint is measured again.

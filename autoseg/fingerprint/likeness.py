@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from autoseg.fingerprint.facts import CaseFacts, FlipLikeness, NeighbourLikeness
+from autoseg.fingerprint.comparison import FlipLikeness, NeighbourLikeness
+from autoseg.fingerprint.facts import CaseFacts
 from autoseg.fingerprint.sketch import Sketch, standardise
 from autoseg.io.filenames import natural_key
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,7 @@ from autoseg.case import Case, Dataset
 from autoseg.errors import DataError
 from autoseg.fingerprint.arrangement import measure_arrangement
 from autoseg.fingerprint.facts import CaseFacts, Fingerprint
-from autoseg.fingerprint.likeness import measure_flips, measure_neighbours, unrelated
+from autoseg.fingerprint.likeness import MAX_FLIP_CASES, measure_flips, measure_neighbours, sample_evenly, unrelated
 from autoseg.fingerprint.measure_case import describe, files_of, identity_of_files, measure_loaded
 from autoseg.fingerprint.sketch import Sketch
 from autoseg.geometry import Geometry
@@ -23,6 +23,9 @@ from autoseg.io.check import structure_problems
 from autoseg.io.images import Image, common_num_channels, to_channels
 from autoseg.io.parallel import Progress, map_cases
 from autoseg.labels import overlap_counts
+
+#: Foreground values kept of all cases together, per channel: 80 MB.
+FOREGROUND_VALUES = 20_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,18 +57,22 @@ def measure(dataset: Dataset, *, workers: int = 1, progress: Progress | None = N
     facts: list[CaseFacts] = []
     sketches: list[Sketch] = []
     overlap = np.zeros((len(dataset.classes),) * 2, np.int64)
-    for result in map_cases(partial(measure_case, dataset), dataset.train, workers=workers, progress=progress):
+    # Workers need the declaration, not the list of all cases.
+    work = partial(measure_case, replace(dataset, train=(), test=()))
+    compared = set(sample_evenly(len(dataset.train), MAX_FLIP_CASES))
+    values = max(1, FOREGROUND_VALUES // max(1, len(dataset.train)))
+    for number, result in enumerate(map_cases(work, dataset.train, workers=workers, progress=progress)):
         problems += [problem for problem in result.problems if problem not in problems]
         if result.facts is not None and result.sketch is not None and result.overlap is not None:
             facts.append(result.facts)
-            sketches.append(result.sketch)
+            sketches.append(result.sketch.thinned(values=values, keep_classes=number in compared))
             overlap += result.overlap
     if not problems and not facts:
         problems.append(f"{dataset.root} holds no labelled case.")
     problems += _disagreements(dataset, facts)
     if problems:
         raise DataError(problems)
-    return pool(dataset, facts, sketches, overlap)
+    return pool(dataset, facts, sketches=sketches, overlap=overlap)
 
 
 def measure_case(dataset: Dataset, case: Case) -> Measured:
@@ -80,7 +87,7 @@ def measure_case(dataset: Dataset, case: Case) -> Measured:
     return Measured(facts=facts, sketch=sketch, overlap=overlap_counts(loaded.labels))
 
 
-def pool(dataset: Dataset, facts: Sequence[CaseFacts], sketches: Sequence[Sketch], overlap: NDArray[np.int64]) -> Fingerprint:
+def pool(dataset: Dataset, facts: Sequence[CaseFacts], *, sketches: Sequence[Sketch], overlap: NDArray[np.int64]) -> Fingerprint:
     """All cases' measurements as one fingerprint."""
     num_channels = _num_channels(dataset, facts)
     labelled = sum(case.labelled for case in facts)

@@ -74,7 +74,7 @@ def fit_pairs(moving: Points, fixed: Points, *, needed: int) -> Fit:
     return Fit(distance=distance, rotation=u @ vt)
 
 
-def residuals(moving: Points, fixed: Points, rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+def residuals(moving: Points, fixed: Points, *, rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance of each point after fitting one arrangement (K, n) to another, over the size of the other, (K,); NaN where not shared."""
     shared = ~np.isnan(moving[:, 0]) & ~np.isnan(fixed[:, 0])
     x = moving - moving[shared].mean(0)

@@ -32,6 +32,15 @@ class Sketch:
     classes: NDArray[np.float32]
     foreground: NDArray[np.float32]
 
+    def thinned(self, *, values: int, keep_classes: bool) -> Sketch:
+        """About `values` foreground values at most, and no classes where they are not compared: memory stays bounded."""
+        step = -(-self.foreground.shape[1] // values) if self.foreground.shape[1] else 1
+        return Sketch(
+            image=self.image,
+            classes=self.classes if keep_classes else self.classes[:0],
+            foreground=np.ascontiguousarray(self.foreground[:, ::step]),
+        )
+
 
 def cell_edges(length: int, cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last (exclusive) index of each of `cells` cells along an axis; cells share pixels if the axis is shorter.

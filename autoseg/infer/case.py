@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from autoseg.augment import Intensity
 from autoseg.geometry import Geometry
-from autoseg.infer.intensity import Intensity
 from autoseg.infer.window import Band, Window, predict_bands, predict_image
 from autoseg.io.probabilities import quantize
 from autoseg.labels import LabelSpace, Mask

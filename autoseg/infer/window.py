@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from autoseg.augment import Intensity
 from autoseg.budget import Precision
-from autoseg.infer.intensity import Intensity
 from autoseg.infer.tiling import Axis, plan_axes, subsets
 from autoseg.step import autocast, memory_format
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -49,12 +49,12 @@ def prepare_dataset(
     DataError
         With the problems of all cases that cannot be read; the others are prepared.
     """
+    store.remove_leftovers()
     missing = missing_cases(dataset, plan, stage=stage, store=store)
     if not missing:
         return 0
     # Workers need the declaration, not the list of all cases.
-    bare = Dataset(**{**dataset.__dict__, "train": (), "test": ()})
-    work = Work(dataset=bare, plan=plan, stage=stage, folder=store.folder)
+    work = Work(dataset=replace(dataset, train=(), test=()), plan=plan, stage=stage, folder=store.folder)
     problems: list[str] = []
     for found in map_cases(partial(prepare_case, work), missing, workers=workers, progress=progress):
         problems += found

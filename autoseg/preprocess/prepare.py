@@ -55,7 +55,7 @@ def prepare(loaded: LoadedCase, plan: Plan, *, stage: Stage) -> Prepared:
     points, pixels = draw_points(labels, seed=zlib.crc32(loaded.case.name.encode())) if labels is not None else ((), ())
     lower, upper, mean, std = zip(*constants, strict=True)
     meta = PreparedMeta(
-        name=loaded.case.name, geometry=geometry, box=box, resampled_shape=shape, axes=axes,
+        name=loaded.case.name, geometry=geometry, box=box, resampled_shape=shape, axes=axes, sliced=stage.slice_axis is not None,
         lower=lower, upper=upper, mean=mean, std=std, class_pixels=pixels,
     )  # fmt: skip
     return Prepared(image=smallest_dtype(image), labels=labels, points=points, meta=meta)

@@ -11,7 +11,7 @@ from autoseg.geometry import Geometry
 from autoseg.labels import CodeMap
 
 #: Raised when `prepare` changes its result; older stores are then made again.
-PREPARED_VERSION = 1
+PREPARED_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class PreparedMeta:
         After resampling, original order of the axes; the box's own shape if nothing was resampled.
     axes : tuple of int
         axes[i] is the original axis that lies at prepared axis i.
+    sliced : bool
+        The first prepared axis counts the slices that a 2D net sees one at a time.
     lower, upper, mean, std : tuple of float
         Normalisation of each channel.
     class_pixels : tuple of int
@@ -45,6 +47,7 @@ class PreparedMeta:
     box: tuple[tuple[int, int], ...]
     resampled_shape: tuple[int, ...]
     axes: tuple[int, ...]
+    sliced: bool = False
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     mean: tuple[float, ...]

@@ -30,16 +30,13 @@ def resample_image(image: NDArray[Any], shape: tuple[int, ...], *, spacing: tupl
 def kernels_for(spacing: tuple[float, ...]) -> tuple[Kernel, ...]:
     """The kernel of each axis: cubic; linear where the spacing is over `ANISOTROPY` times the finest."""
     coarse = ANISOTROPY * min(spacing)
-    return tuple(_kernel(is_coarse=s > coarse) for s in spacing)
-
-
-def _kernel(*, is_coarse: bool) -> Kernel:
-    return "linear" if is_coarse else "cubic"
+    return tuple("linear" if step > coarse else "cubic" for step in spacing)
 
 
 def linear(num_axes: int) -> tuple[Kernel, ...]:
     """The linear kernel along every axis."""
-    return ("linear",) * num_axes
+    one: tuple[Kernel, ...] = ("linear",)
+    return one * num_axes
 
 
 def resample(array: NDArray[Any], shape: tuple[int, ...], *, kernels: tuple[Kernel, ...]) -> NDArray[np.float32]:
@@ -50,7 +47,7 @@ def resample(array: NDArray[Any], shape: tuple[int, ...], *, kernels: tuple[Kern
     out = np.asarray(array, np.float32)
     for axis in sorted(range(out.ndim), key=lambda a: shape[a] / array.shape[a]):
         if out.shape[axis] != shape[axis]:
-            matrix = interpolation_matrix(out.shape[axis], shape[axis], kernels[axis])
+            matrix = interpolation_matrix(out.shape[axis], shape[axis], kernel=kernels[axis])
             front = np.moveaxis(out, axis, 0)
             flat = matrix @ np.ascontiguousarray(front).reshape(len(front), -1)
             out = np.moveaxis(flat.reshape(shape[axis], *front.shape[1:]), 0, axis)
@@ -90,7 +87,7 @@ def _resample_inside(
     out = mask.astype(np.float32)
     place = []
     for axis, window in enumerate(box):
-        matrix = interpolation_matrix(before[axis], shape[axis], "linear")[:, window]
+        matrix = interpolation_matrix(before[axis], shape[axis], kernel="linear")[:, window]
         rows = np.flatnonzero(np.diff(matrix.indptr))
         place.append(slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0))
         front = np.moveaxis(out, axis, 0)
@@ -103,7 +100,7 @@ def _resample_inside(
 
 
 @lru_cache(maxsize=64)
-def interpolation_matrix(length: int, new_length: int, kernel: Kernel) -> sparse.csr_array[np.float32]:
+def interpolation_matrix(length: int, new_length: int, *, kernel: Kernel) -> sparse.csr_array[np.float32]:
     """The weights (new_length, length) that carry an axis of `length` pixels to `new_length`; rows sum to 1, borders repeat.
 
     "cubic" is Keys' kernel with a = -0.5 (third order accuracy), "linear" the triangle.

@@ -20,7 +20,7 @@ def test_a_turned_scaled_moved_copy_fits_exactly(axes: int) -> None:
     assert fit.distance[0, 0] == pytest.approx(0, abs=1e-6)
     np.testing.assert_allclose(fit.rotation[0, 0], rotation, atol=1e-9)
     assert fit.degrees()[0, 0] == pytest.approx(40)
-    np.testing.assert_allclose(residuals(points[0], other[0], fit.rotation[0, 0]), 0, atol=1e-9)
+    np.testing.assert_allclose(residuals(points[0], other[0], rotation=fit.rotation[0, 0]), 0, atol=1e-9)
 
 
 @pytest.mark.parametrize("axes", [2, 3])

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from autoseg.infer.intensity import Intensity
+from autoseg.augment import Intensity
 from autoseg.infer.window import Window, predict_bands, predict_image
 from autoseg.nets import build_unet
 from autoseg.plan import Network

@@ -10,7 +10,7 @@ from autoseg.preprocess.resample import Kernel, interpolation_matrix, kernels_fo
 @pytest.mark.parametrize("kernel", ["cubic", "linear"])
 @pytest.mark.parametrize(("length", "new_length"), [(8, 16), (16, 8), (10, 7), (1, 5), (5, 1), (7, 7)])
 def test_weights_sum_to_one(length: int, new_length: int, kernel: Kernel) -> None:
-    matrix = interpolation_matrix(length, new_length, kernel)
+    matrix = interpolation_matrix(length, new_length, kernel=kernel)
     np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-6)
     if length == new_length:
         np.testing.assert_allclose(matrix.toarray(), np.eye(length), atol=1e-6)

@@ -1,6 +1,9 @@
 """Cases on disk: whole or absent, read by slices, kept while nothing changed."""
 
+import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +110,16 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="disk full"):
         store.write(prepared(), key="k")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_leftovers_of_dead_processes_go(tmp_path: Path) -> None:
+    store = PreparedStore(tmp_path)
+    store.write(prepared(), key="k")
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    for name in (f".tmp-{dead.stdout.strip()}-b", f".old-{dead.stdout.strip()}-b", f".tmp-{os.getpid()}-c"):
+        (tmp_path / name).mkdir()
+    store.remove_leftovers()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".tmp-{os.getpid()}-c", "a"]
 
 
 def test_keys_follow_what_matters() -> None:

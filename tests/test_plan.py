@@ -1,0 +1,168 @@
+"""Plans, recipes and budgets: files that a person may edit, so every slip of the pen is named."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoseg.budget import GIB, GPUS, Budget, Precision, memory_budget, named_gpu, usable_precision
+from autoseg.errors import FileFormatError, UsageError
+from autoseg.io.json_files import from_json, load_json, save_json, to_json
+from autoseg.plan import Plan
+from autoseg.recipe import NO_AUGMENTATION, Recipe, epoch_length, recipe_for
+from tests import small
+
+#: Free dictionaries of names; everything else in a plan is a dataclass with fixed keys.
+FREE = ("stages", "parts", "reasons")
+
+
+@pytest.mark.parametrize("labels", [small.OVERLAPPING, small.EXCLUSIVE])
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_plan_survives_its_file(tmp_path: Path, labels: Any, axes: int) -> None:
+    plan = small.plan(labels, axes)
+    save_json(tmp_path / "plan.json", plan)
+    assert load_json(tmp_path / "plan.json", Plan) == plan
+
+
+@given(lr=st.floats(1e-12, 1e3), share=st.floats(0, 1), scaling=st.tuples(st.floats(0.1, 1), st.floats(1, 10)))
+def test_numbers_survive_to_the_last_bit(lr: float, share: float, scaling: tuple[float, float]) -> None:
+    recipe = small.recipe(lr=lr, foreground_share=share, augmentation=replace(NO_AUGMENTATION, scaling=scaling))
+    assert from_json(to_json(recipe), Recipe, source="r") == recipe
+
+
+def objects(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Paths of all JSON objects that stand for a dataclass."""
+    if isinstance(node, dict):
+        if not (path and path[-1] in FREE):
+            yield path
+        for key, value in node.items():
+            yield from objects(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from objects(value, (*path, index))
+
+
+def test_an_unknown_key_is_refused_wherever_it_stands() -> None:
+    text = to_json(small.plan())
+    paths = list(objects(json.loads(text)))
+    assert len(paths) >= 8  # plan, labels, normalization, budget, stage, network, memory, recipe, augmentation
+    for path in paths:
+        content = json.loads(text)
+        node = content
+        for step in path:
+            node = node[step]
+        node["surplus"] = 1
+        with pytest.raises(FileFormatError, match=r"(?s)^plan\.json is not a valid plan file:.*surplus: Unexpected"):
+            from_json(json.dumps(content), Plan, source="plan.json")
+
+
+def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(content: dict[str, Any]) -> None:
+        *steps, last = path.split(".")
+        for step in steps:
+            content = content[step]
+        content[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("name", 3, "name: Input should be a valid string"),
+        ("unit", "inch", "unit: Input should be 'mm' or 'pixel'"),
+        ("budget.memory_bytes", 0, "budget: Value error, memory_bytes must be positive, got 0"),
+        ("budget.hours", -1, "budget: Value error, hours must be positive, got -1.0"),
+        ("labels.classes", [], "labels: Value error, classes must name at least one class"),
+        ("stages.2d.patch", [16, 18], r"stages.2d: Value error, 2d: patch \(16, 18\) must be a multiple of \(4, 4\)"),
+        ("stages.2d.patch", [16], r"stages.2d: Value error, 2d: patch \(16,\) must have the net's 2 axes"),
+        ("stages.2d.batch", 0, "stages.2d: Value error, 2d: batch, iterations and iterations_per_epoch must be at least 1"),
+        ("stages.2d.precision", "fp8", "stages.2d.precision: Input should be 'fp32', 'fp16' or 'bf16'"),
+        ("stages.2d.network.features", [8], "stages.2d.network: Value error, features, strides and kernels need one entry per stage"),
+        ("stages.2d.network.strides", [[2, 2], [2, 2], [2, 2]], "stages.2d.network: Value error, the first stage must not stride"),
+        ("stages.2d.recipe.lr", 0, "stages.2d.recipe: Value error, lr must be positive, got 0.0"),
+        ("stages.2d.recipe.warmup", 1, r"stages.2d.recipe: Value error, warmup must lie in \[0, 1\)"),
+        ("stages.2d.recipe.foreground_share", 2, r"stages.2d.recipe: Value error, foreground_share must lie in \[0, 1\]"),
+        ("stages.2d.recipe.loss", "focal", "stages.2d.recipe.loss: Input should be 'dice_ce' or 'dice_bce'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place(path: str, value: Any, said: str) -> None:
+    content = json.loads(to_json(small.plan()))
+    _set(path, value)(content)
+    with pytest.raises(FileFormatError, match=said):
+        from_json(json.dumps(content), Plan, source="plan.json")
+
+
+def test_a_missing_key_is_named() -> None:
+    content = json.loads(to_json(small.plan()))
+    del content["stages"]["2d"]["spacing"]
+    with pytest.raises(FileFormatError, match="stages.2d.spacing: Field required"):
+        from_json(json.dumps(content), Plan, source="plan.json")
+
+
+def test_files_that_are_no_json(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match=r"none\.json does not exist"):
+        load_json(tmp_path / "none.json", Plan)
+    (tmp_path / "cut.json").write_text(to_json(small.plan())[:100], encoding="utf-8")
+    with pytest.raises(FileFormatError, match=r"cut\.json is not a valid plan file"):
+        load_json(tmp_path / "cut.json", Plan)
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(FileFormatError, match=r"binary\.json cannot be read"):
+        load_json(tmp_path / "binary.json", Plan)
+
+
+def test_what_a_net_pools_by() -> None:
+    strides = ((1, 1, 1), (1, 2, 2), (2, 2, 2))
+    net = small.network(3, strides=strides, kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)))
+    assert (net.num_axes, net.multiple) == (3, (2, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("capability", "bf16", "precision"),
+    [((6, 1), False, "fp32"), ((7, 0), False, "fp16"), ((7, 5), False, "fp16"), ((8, 0), True, "bf16"), ((0, 0), True, "bf16"),
+     ((0, 0), False, "fp32")],
+)  # fmt: skip
+def test_the_precision_of_a_device(capability: tuple[int, int], bf16: bool, precision: Precision) -> None:
+    budget = Budget(name="x", kind="cuda" if capability[0] else "cpu", memory_bytes=1, capability=capability, bf16=bf16)
+    assert budget.precision == precision
+
+
+def test_named_gpus() -> None:
+    v100 = named_gpu("V100-32GB", hours=2)
+    assert (v100.kind, v100.memory_bytes, v100.capability, v100.precision, v100.hours) == ("cuda", 32510 * 2**20, (7, 0), "fp16", 2)
+    assert {name: named_gpu(name).precision for name in GPUS if GPUS[name][1] >= (8, 0)}.keys() >= {"rtx3090", "h100"}
+    assert all(named_gpu(name).precision == "bf16" for name in GPUS if GPUS[name][1] >= (8, 0))
+    with pytest.raises(UsageError, match=r"--gpu gtx is not known. Known are v100-32gb, .*, cpu; .*--gpu-memory"):
+        named_gpu("gtx")
+
+
+def test_a_budget_in_gib() -> None:
+    assert (memory_budget(11).memory_bytes, memory_budget(11).name, memory_budget(11).precision) == (11 * GIB, "11 GiB", "fp16")
+    with pytest.raises(UsageError, match="--gpu-memory must be positive, got -1"):
+        memory_budget(-1)
+
+
+@pytest.mark.parametrize(
+    ("planned", "device", "bf16", "used"),
+    [("fp32", "cuda", True, "fp32"), ("fp16", "cuda", False, "fp16"), ("bf16", "cuda", False, "fp16"), ("bf16", "cuda", True, "bf16"),
+     ("fp16", "cpu", False, "fp32"), ("fp16", "cpu", True, "bf16"), ("bf16", "cpu", False, "fp32"), ("fp32", "cpu", True, "fp32")],
+)  # fmt: skip
+def test_a_plan_on_another_device(planned: Precision, device: str, bf16: bool, used: Precision) -> None:
+    assert usable_precision(planned, device, bf16=bf16) == used
+
+
+def test_short_trainings_get_adamw() -> None:
+    short, long = recipe_for("dice_bce", 4999), recipe_for("dice_ce", 5000)
+    assert (short.optimizer, short.schedule, short.loss) == ("adamw", "cosine", "dice_bce")
+    assert short.warmup > 0
+    assert (long.optimizer, long.schedule, long.loss, long.momentum, long.lr) == ("sgd", "poly", "dice_ce", 0.99, 0.01)
+
+
+@pytest.mark.parametrize(("iterations", "length"), [(1, 1), (39, 1), (400, 10), (10_000, 250), (250_000, 250)])
+def test_epochs(iterations: int, length: int) -> None:
+    assert epoch_length(iterations) == length
