@@ -143,8 +143,13 @@ def _settle(stage: Stage, images: int, plan: Plan, request: Request) -> Choice:
         return replace_memory(by_memory, tracer)
     device = request.device
 
+    known: dict[tuple[object, ...], float] = {}
+
     def measure(candidate: Stage) -> float:
-        return measure_step(candidate, device, exclusive=plan.labels.exclusive)
+        key = (candidate.patch, candidate.batch)
+        if key not in known:
+            known[key] = measure_step(candidate, device, exclusive=plan.labels.exclusive)
+        return known[key]
 
     def cap(candidate: Stage) -> int:
         data = batch_cap(images, shape, candidate.patch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from autoseg.budget import GIB, Budget
@@ -130,7 +130,7 @@ def batch_cap(num_images: int, image_shape: tuple[int, ...], patch: tuple[int, .
 
 
 def within_time(stage: Stage, fold_s: float, measure: Callable[[Stage], float], cap: Callable[[Stage], int]) -> Choice:
-    """The largest patch that leaves 400 iterations per fold; a batch that costs no more than that.
+    """The largest patch that leaves 400 iterations per fold; then a larger batch if it leaves plenty.
 
     Parameters
     ----------
@@ -143,21 +143,47 @@ def within_time(stage: Stage, fold_s: float, measure: Callable[[Stage], float], 
     cap : callable
         Largest batch of a stage that the data set supports and memory holds.
     """
-    whole, candidate = stage.patch, replace(stage, batch=MIN_BATCH)
-    step_s = measure(candidate)
-    remaining = smaller_edges(candidate)
-    while timed_iterations(fold_s, step_s) < MIN_TIMED_ITERATIONS and remaining:
-        # A step's time is about proportional to its pixels: candidates that cannot make it are not measured.
-        factor = timed_iterations(fold_s, step_s) / MIN_TIMED_ITERATIONS
-        wanted = max(candidate.patch) * max(factor, 0.25) ** (1 / len(candidate.patch))
-        remaining = [edge for edge in remaining if edge <= max(wanted * 1.1, remaining[-1])] or remaining[-1:]
-        candidate = shrink(replace(stage, batch=MIN_BATCH), remaining.pop(0))
-        step_s = measure(candidate)
-    reasons = {"patch": _time_words(candidate, whole, fold_s, step_s)}
-    candidate, step_s = _batch_within_time(candidate, fold_s, step_s, measure, cap(candidate))
-    reasons["batch"] = f"{candidate.batch}: the largest that leaves {RICH_ITERATIONS:,} iterations, {MIN_BATCH} at least"
-    return Choice(stage=replace(candidate, step_s=step_s), reasons=reasons)
+    candidates = timed_candidates(replace(stage, batch=MIN_BATCH))
+    chosen = candidates[_largest_in_time(candidates, fold_s, measure)]
+    step_s = measure(chosen)
+    reasons = {"patch": _time_words(chosen, stage.patch, fold_s, step_s)}
+    best, step_s = _batch_within_time(chosen, fold_s, step_s, measure, cap(chosen))
+    reasons["batch"] = f"{best.batch}: the largest that leaves {RICH_ITERATIONS:,} iterations, {MIN_BATCH} at least"
+    return Choice(stage=replace(best, step_s=step_s), reasons=reasons)
 
+
+def timed_candidates(stage: Stage) -> list[Stage]:
+    """The stage and what it becomes with smaller patches, largest first, each patch once."""
+    shrunk = [shrink(stage, edge) for edge in smaller_edges(stage)]
+    return list({candidate.patch: candidate for candidate in [stage, *shrunk]}.values())
+
+
+def _largest_in_time(candidates: Sequence[Stage], fold_s: float, measure: Callable[[Stage], float]) -> int:
+    """Index of the largest candidate that leaves enough iterations; the last one if none does.
+
+    A step's time is about proportional to its pixels. So a small patch is measured first, and only candidates near the limit after
+    it: a step on a patch that is far too large would take longer than the whole plan.
+    """
+    pixels = [math.prod(candidate.patch) for candidate in candidates]
+    probe = next((k for k, n in enumerate(pixels) if n <= PROBE_PIXELS), len(pixels) - 1)
+    per_pixel = measure(candidates[probe]) / pixels[probe]
+    expected = [timed_iterations(fold_s, per_pixel * n) >= MIN_TIMED_ITERATIONS for n in pixels]
+    at = expected.index(True) if True in expected else len(pixels) - 1
+
+    def fits(k: int) -> bool:
+        return timed_iterations(fold_s, measure(candidates[k])) >= MIN_TIMED_ITERATIONS
+
+    if fits(at):
+        while at > 0 and fits(at - 1):
+            at -= 1
+        return at
+    while at < len(candidates) - 1 and not fits(at):
+        at += 1
+    return at
+
+
+#: The patch that is measured first has at most so many pixels: a step of a tenth of a second or so on two cores.
+PROBE_PIXELS = 128 * 128
 
 #: More samples per step are only worth their time if this many steps are left.
 RICH_ITERATIONS = 1500

@@ -96,11 +96,12 @@ def draw_sample(
     a = augmentation
     matrix = _draw_matrix(rng, a, num_axes, rotation)
     flips = tuple(axis for axis in mirror_axes if rng.random() < a.flip_p)
+    noise_seed, noisy, variance = int(rng.integers(2**62)), rng.random() < a.noise_p, rng.uniform(*a.noise_variance)
     return SampleDraw(
         matrix=matrix,
         flips=flips,
-        noise_seed=int(rng.integers(2**62)),
-        noise_std=math.sqrt(rng.uniform(*a.noise_variance)) if rng.random() < a.noise_p else 0.0,
+        noise_seed=noise_seed,
+        noise_std=math.sqrt(variance) if noisy else 0.0,
         blur_sigma=_per_channel(rng, a.blur_p, a.blur_sigma, num_channels, neutral=0.0, channel_p=0.5),
         brightness=_per_channel(rng, a.brightness_p, a.brightness, num_channels),
         contrast=_per_channel(rng, a.contrast_p, a.contrast, num_channels),

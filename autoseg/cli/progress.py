@@ -18,7 +18,7 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them.
 
     >>> duration(42), duration(200), duration(7300)
-    ('42 s', '3 min 20 s', '2 h 02 min')
+    ('42 s', '3 min 20 s', '2 h 01 min')
     """
     whole = round(seconds)
     if whole < 60:

@@ -33,10 +33,10 @@ class Targets:
     def pooled(self, stride: tuple[int, ...]) -> Targets:
         """Area averages over `stride`; unlabelled pixels count in no average."""
         pool = POOLS[len(stride)]
-        channels = pool(self.channels, stride, stride)
         if self.weight is None:
-            return Targets(channels=channels, weight=None)
-        weight = pool(self.weight, stride, stride)
+            return Targets(channels=pool(self.channels, stride, stride), weight=None)
+        # Weighted: these may be averages already, of pixels that are labelled in part.
+        channels, weight = pool(self.channels * self.weight, stride, stride), pool(self.weight, stride, stride)
         return Targets(channels=channels / weight.clamp(min=1e-6), weight=weight)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -149,15 +150,14 @@ def start_heads_at_prior(net: UNet, priors: Sequence[float], *, exclusive: bool)
     Bias at the prior and small weights as in focal loss (Lin et al. 2017, arXiv 1708.02002, 4.1). A head that starts at 0.5
     spends its first hundreds of iterations unlearning 29 nearly empty maps.
     """
-    share = torch.tensor([min(max(p, 1e-5), 0.99) for p in priors], dtype=torch.float64)
+    shares = [min(max(p, 1e-5), 0.99) for p in priors]
     if exclusive:
-        background = max(1e-5, 1.0 - float(share.sum()))
-        bias = torch.log(torch.cat([torch.tensor([background], dtype=torch.float64), share]))
+        logits = [math.log(share) for share in (max(1e-5, 1.0 - sum(shares)), *shares)]
     else:
-        bias = torch.log(share) - torch.log1p(-share)
+        logits = [math.log(share) - math.log1p(-share) for share in shares]
     with torch.no_grad():
         for head in net.heads:
             assert isinstance(head, (nn.Conv2d, nn.Conv3d))
             assert head.bias is not None
             nn.init.normal_(head.weight, std=0.01)
-            head.bias.copy_(bias)
+            head.bias.copy_(torch.tensor(logits))

@@ -1,0 +1,121 @@
+"""Draws are functions of (seed, fold, iteration, sample) and of nothing else."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoseg.augment import SampleDraw, draw_sample, sample_rng
+from autoseg.augment.draws import FOLD_ALL, fold_number, rotation_matrix
+from autoseg.recipe import NO_AUGMENTATION, Augmentation
+
+#: Everything is drawn in every sample.
+ALWAYS = Augmentation(
+    rotation_p=1, scaling_p=1, noise_p=1, blur_p=1, brightness_p=1, contrast_p=1, lowres_p=1, gamma_p=1, gamma_inverted_p=1, flip_p=1
+)
+
+
+def draw(
+    place: tuple[int, str, int, int] = (0, "0", 0, 0), augmentation: Augmentation = ALWAYS, axes: int = 2, rotation: float = 30
+) -> SampleDraw:
+    mirror = tuple(range(axes))
+    return draw_sample(sample_rng(*place), augmentation, num_channels=3, num_axes=axes, mirror_axes=mirror, rotation=rotation)
+
+
+def values(drawn: SampleDraw) -> dict[str, Any]:
+    got = {field.name: getattr(drawn, field.name) for field in fields(drawn)}
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in got.items()}
+
+
+def test_folds_have_numbers() -> None:
+    assert [fold_number(fold) for fold in ("0", "4", "all")] == [0, 4, FOLD_ALL]
+
+
+def test_the_same_place_gives_the_same_draw_whatever_was_drawn_before() -> None:
+    first = values(draw((1, "2", 3, 4)))
+    for k in range(5):
+        draw((1, "2", 3, k))
+        np.random.random()  # noqa: NPY002 - the global state must not matter
+    assert values(draw((1, "2", 3, 4))) == first
+
+
+def test_every_part_of_the_place_counts() -> None:
+    places = [(0, "0", 0, 0), (1, "0", 0, 0), (0, "1", 0, 0), (0, "all", 0, 0), (0, "0", 1, 0), (0, "0", 0, 1)]
+    seeds = {draw(place).noise_seed for place in places}
+    assert len(seeds) == len(places)
+
+
+PROBABILITIES = [field.name for field in fields(Augmentation) if field.name.endswith("_p")]
+
+
+@pytest.mark.parametrize("name", PROBABILITIES)
+def test_switching_one_transform_off_shifts_no_other(name: str) -> None:
+    belongs = {"rotation_p": "matrix", "scaling_p": "matrix", "noise_p": "noise_std", "flip_p": "flips", "blur_p": "blur_sigma"}
+    mine = belongs.get(name, name.removesuffix("_p"))
+    changed = set()
+    for iteration in range(5):
+        place = (0, "0", iteration, 0)
+        on, off = values(draw(place)), values(draw(place, replace(ALWAYS, **{name: 0.0})))
+        changed |= {key for key in on if on[key] != off[key]}
+    assert changed == {mine}
+
+
+def test_nothing_is_drawn_at_probability_zero() -> None:
+    for iteration in range(20):
+        drawn = draw((0, "0", iteration, 0), NO_AUGMENTATION)
+        assert drawn.matrix is None
+        assert drawn.flips == ()
+        assert drawn.noise_std == 0
+        assert not drawn.blur_sigma.any()
+        assert all((getattr(drawn, name) == 1).all() for name in ("brightness", "contrast", "lowres", "gamma", "gamma_inverted"))
+
+
+@given(st.integers(0, 10_000), st.sampled_from([2, 3]), st.floats(0, 180))
+def test_matrices_rotate_and_scale_within_their_ranges(iteration: int, axes: int, rotation: float) -> None:
+    matrix = draw((0, "0", iteration, 0), axes=axes, rotation=rotation).matrix
+    assert matrix is not None
+    scale = np.linalg.det(matrix) ** (1 / axes)
+    low, high = ALWAYS.scaling
+    assert low - 1e-9 <= scale <= high + 1e-9
+    np.testing.assert_allclose(matrix @ matrix.T, scale**2 * np.eye(axes), atol=1e-9)
+    angle = np.degrees(np.arccos(np.clip((np.trace(matrix / scale) - (axes - 2)) / 2, -1, 1)))
+    assert angle <= (rotation if axes == 2 else min(180, 3 * rotation)) + 1e-4
+
+
+def test_without_rotation_axes_stay() -> None:
+    for iteration in range(10):
+        matrix = draw((0, "0", iteration, 0), rotation=0).matrix
+        assert matrix is not None
+        np.testing.assert_allclose(matrix, np.eye(2) * matrix[0, 0])
+
+
+def test_ranges_and_frequencies() -> None:
+    some = [draw((0, "0", k, 0), Augmentation()) for k in range(2000)]
+    a = Augmentation()
+    noisy = [s.noise_std**2 for s in some if s.noise_std]
+    assert len(noisy) / 2000 == pytest.approx(a.noise_p, abs=0.02)
+    assert a.noise_variance[0] <= min(noisy)
+    assert max(noisy) <= a.noise_variance[1]
+    for name, p, bounds, neutral in (
+        ("blur_sigma", a.blur_p / 2, a.blur_sigma, 0), ("brightness", a.brightness_p, a.brightness, 1), ("contrast", a.contrast_p, a.contrast, 1),
+        ("lowres", a.lowres_p / 2, a.lowres_scale, 1), ("gamma", a.gamma_p, a.gamma, 1), ("gamma_inverted", a.gamma_inverted_p, a.gamma, 1),
+    ):  # fmt: skip
+        drawn = np.array([getattr(s, name) for s in some])
+        on = drawn[drawn != neutral]
+        assert on.size / drawn.size == pytest.approx(p, abs=0.025), name
+        assert bounds[0] <= on.min() < on.max() <= bounds[1], name
+    for axis in (0, 1):
+        assert sum(axis in s.flips for s in some) / 2000 == pytest.approx(0.5, abs=0.04)
+
+
+def test_only_the_allowed_axes_are_flipped() -> None:
+    for k in range(10):
+        assert draw_sample(sample_rng(0, "0", k, 0), ALWAYS, num_channels=1, num_axes=3, mirror_axes=(2,), rotation=0).flips == (2,)
+
+
+def test_rotation_matrices_turn_the_first_axis_to_the_second() -> None:
+    np.testing.assert_allclose(rotation_matrix(3, (0, 2), np.pi / 2) @ [1, 0, 0], [0, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(rotation_matrix(2, (0, 1), 0.3) @ rotation_matrix(2, (0, 1), -0.3), np.eye(2), atol=1e-12)
