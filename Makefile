@@ -20,7 +20,7 @@ AUTOSEG := cd $(DEMO) && ../$(BIN)/autoseg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow test-data lint types check clean
+.PHONY: help venv demo pictures test test-slow test-data lint types check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -79,3 +79,7 @@ $(INSTALLED_TEST): $(INSTALLED)
 	@echo "== Installing what the tests need into $(VENV)"
 	$(INSTALL) --no-build-isolation --editable '.[test]'
 	@touch $@
+
+pictures: $(INSTALLED) ## the picture in README.md, from the demo's predictions
+	@echo "== docs/images/prediction.png"
+	$(BIN)/python -m benchmarks.pictures $(DEMO)

@@ -240,10 +240,14 @@ def _sampler(job: Job, stage: Stage, fold: str) -> Sampler:
 
 def _watch(job: Job, fold: str, report: Report, exam: Exam, clock: Clock) -> Watch:
     curve = exam.cases[:: max(1, len(exam.cases) // CURVE_CASES)][:CURVE_CASES]
-    measured_at, spent_s = 0, 0.0
+    measured_at: int | None = None
+    spent_s, per_epoch = 0.0, exam.plan.stages[exam.stage].iterations_per_epoch
 
     def measure_dice(learner: Learner, iteration: int) -> float | None:
         nonlocal measured_at, spent_s
+        if measured_at is None:
+            # A continued run measures where the undisturbed one would: the epoch before this one was seen to.
+            measured_at = int(CURVE_POINTS * max(0, iteration - per_epoch) / clock.planned)
         point = int(CURVE_POINTS * clock.progress(iteration))
         too_dear = clock.share_s is not None and spent_s > CURVE_SHARE * clock.elapsed_s()
         if not curve or point <= measured_at or too_dear:

@@ -41,7 +41,9 @@ def main() -> None:
     """The entry point: an AutosegError becomes one message and an exit code."""
     debug = "--debug" in sys.argv[1:]
     try:
-        cli.main(standalone_mode=False)
+        # A command's context.exit(code) comes back as a number, its ordinary end as None.
+        code: object = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
         click.echo("Stopped.", err=True)
         sys.exit(130)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,9 +47,11 @@ The same command again continues what was stopped and skips what is done.
 @click.option("--lr", type=float, metavar="LR", help="Largest learning rate.")
 @click.option("--batch", type=int, metavar="N", help="Samples in a step; its memory is traced first.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="All draws follow from it.")
-@click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1.  [default: the first GPU, else the CPU if the plan is for it]")
+@click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1; cuda:0,1 trains folds side by side.  [default: the first GPU]")
 @click.option("--restart", is_flag=True, help="Discard what these folds have trained so far.")
+@click.pass_context
 def command(
+    context: click.Context,
     config: str,
     folds: tuple[str, ...],
     dataset: str | None,
@@ -81,7 +85,9 @@ def command(
     if config not in plan.stages:
         raise UsageError(f"{config} is no configuration of plan {plan.name}; it has {', '.join(plan.stages)}.")
     chosen = parse_folds(folds, len(splits.folds))
-    used = choose_device(device, plan, config, folds=len(chosen))
+    devices = choose_devices(device, plan, config, folds=len(chosen))
+    if len(devices) > 1 and len(chosen) > 1:
+        context.exit(side_by_side(context, chosen, devices))
     if hours is None and epochs is None:
         hours = plan.budget.hours
     job = Job(
@@ -93,7 +99,7 @@ def command(
         folds={fold: fold_cases(splits, fold) for fold in chosen},
         options=options,
         hours=hours,
-        device=used,
+        device=devices[0],
         restart=restart,
         begun=begun,
     )
@@ -135,8 +141,8 @@ def fold_cases(splits: Splits, fold: str) -> FoldCases:
     return FoldCases(train=part.train, val=part.val)
 
 
-def choose_device(given: str | None, plan: Plan, config: str, *, folds: int) -> torch.device:
-    """The device to train on; a GPU's plan without a GPU needs --device cpu, and is told what that costs."""
+def choose_devices(given: str | None, plan: Plan, config: str, *, folds: int) -> tuple[torch.device, ...]:
+    """The devices to train on; a GPU's plan without a GPU needs --device cpu, and is told what that costs."""
     import torch
 
     from autoseg.infer.devices import parse_devices
@@ -147,11 +153,42 @@ def choose_device(given: str | None, plan: Plan, config: str, *, folds: int) -> 
             f"(autoseg plan_and_preprocess -d {plan.dataset} --gpu cpu --hours 1), or train this plan as it is with --device cpu."
         )
     devices = parse_devices(given)
-    if len(devices) > 1:
-        raise UsageError(f"--device {given}: one device at a time; start a second command with other folds for the second device.")
     if plan.budget.kind == "cuda" and devices[0].type == "cpu":
         _warn_of_hours(plan, config, devices[0], folds)
-    return devices[0]
+    return devices
+
+
+def side_by_side(context: click.Context, chosen: tuple[str, ...], devices: tuple[torch.device, ...]) -> int:
+    """One process per device, which trains its share of the folds with this command's options; the worst exit code.
+
+    Ctrl-C reaches every process, and each saves what it has.
+    """
+    processes = []
+    for k, device in enumerate(devices[: len(chosen)]):
+        mine = chosen[k :: len(devices)]
+        click.echo(f"{device}: fold {', '.join(mine)}")
+        command_line = [sys.executable, "-m", "autoseg", "train", context.params["config"], ",".join(mine), *as_arguments(context)]
+        processes.append(subprocess.Popen([*command_line, "--device", str(device)]))  # noqa: S603 - our own command, no shell
+    try:
+        return max(process.wait() for process in processes)
+    except KeyboardInterrupt:
+        return max(process.wait() for process in processes)
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+
+
+def as_arguments(context: click.Context) -> list[str]:
+    """The options of this call as they would be typed, --device apart."""
+    arguments: list[str] = []
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if not isinstance(parameter, click.Option) or parameter.name == "device" or value is None or value is False:
+            continue
+        name = max(parameter.opts, key=len)
+        arguments += [name] if value is True else [name, str(value)]
+    return arguments
 
 
 def _warn_of_hours(plan: Plan, config: str, device: torch.device, folds: int) -> None:

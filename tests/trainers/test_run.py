@@ -1,0 +1,102 @@
+"""A run's folder: the same settings continue, others are refused by name."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoseg.errors import FileFormatError, RunError
+from autoseg.plan import Memory
+from autoseg.trainers.options import TrainOptions
+from autoseg.trainers.run import RunFolder, RunRecord, TimeSpent, differences
+from tests import small
+
+
+def record(**changes: Any) -> RunRecord:
+    given: dict[str, Any] = {
+        "plan": "default", "config": "2d", "fold": "0", "fingerprint": "f", "cases": "c", "options": TrainOptions(epochs=3),
+        "planned": small.stage(), "stage": small.stage(), "hours": None,
+    }  # fmt: skip
+    return RunRecord(**{**given, **changes})
+
+
+def test_the_same_settings_continue(tmp_path: Path) -> None:
+    run = RunFolder(path=tmp_path / "fold0")
+    assert run.start(record(), restart=False) == record()
+    assert run.start(record(), restart=False) == record()
+
+
+def test_more_time_continues_and_is_recorded(tmp_path: Path) -> None:
+    run = RunFolder(path=tmp_path)
+    run.start(record(hours=1.0), restart=False)
+    assert run.start(record(hours=2.0), restart=False).hours == 2.0
+    assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["hours"] == 2.0
+
+
+def test_a_new_measurement_is_no_new_plan_and_the_trained_stage_stays(tmp_path: Path) -> None:
+    run = RunFolder(path=tmp_path)
+    run.start(record(), restart=False)
+    planned = replace(small.stage(), reasons={"x": "y"}, step_s=3.0, memory=Memory(peak_bytes=5, budget_bytes=6))
+    again = run.start(record(planned=planned, stage=replace(small.stage(), iterations=999)), restart=False)
+    assert again.stage == small.stage()
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"options": TrainOptions(epochs=4)}, "options.epochs: 3 -> 4"),
+        ({"options": TrainOptions(epochs=3, seed=1)}, "options.seed: 0 -> 1"),
+        ({"options": TrainOptions(epochs=3, lr=0.5)}, "options.lr: None -> 0.5"),
+        ({"fingerprint": "g"}, "fingerprint: f -> g"),
+        ({"cases": "d"}, "cases: c -> d"),
+        ({"planned": replace(small.stage(), batch=5)}, "planned.batch: 2 -> 5"),
+        ({"planned": small.with_recipe(small.stage(), lr=0.5)}, "planned.recipe.lr: 0.01 -> 0.5"),
+        ({"planned": replace(small.stage(), patch=(32, 16))}, r"planned.patch: \[16, 16\] -> \[32, 16\]"),
+    ],
+)
+def test_other_settings_are_refused_with_the_difference(tmp_path: Path, changes: dict[str, Any], line: str) -> None:
+    run = RunFolder(path=tmp_path / "fold0")
+    run.start(record(), restart=False)
+    (run.path / "kept").write_text("")
+    with pytest.raises(RunError, match=rf"(?s)fold0 holds a run with other settings.*\n  {line}\n.*--restart"):
+        run.start(record(**changes), restart=False)
+    assert (run.path / "kept").exists()
+    assert len(differences(record(), record(**changes))) == 1
+
+
+def test_restart_clears_the_folder(tmp_path: Path) -> None:
+    run = RunFolder(path=tmp_path / "fold0")
+    run.start(record(), restart=False)
+    (run.path / "validation" / "deep").mkdir(parents=True)
+    (run.path / "validation" / "deep" / "file").write_text("")
+    assert run.start(record(cases="d"), restart=True).cases == "d"
+    assert [path.name for path in run.path.iterdir()] == ["run.json"]
+    run.start(record(cases="e"), restart=True)
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(FileFormatError, match=r"run\.json is not a valid runrecord file"):
+        RunFolder(path=tmp_path).start(record(), restart=False)
+
+
+def test_time_is_kept(tmp_path: Path) -> None:
+    run = RunFolder(path=tmp_path)
+    assert run.time_spent() == TimeSpent()
+    run.save_time(TimeSpent(used_s=3.5, validation_s=1.0, validation_cases=4))
+    assert run.time_spent() == TimeSpent(used_s=3.5, validation_s=1.0, validation_cases=4)
+
+
+def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
+    run = RunFolder(path=tmp_path)
+    run.trim_metrics(0)
+    assert not list(tmp_path.iterdir())
+    for epoch in range(4):
+        run.append_metrics({"epoch": epoch, "loss": epoch / 2})
+    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"epoch": 4, "lo')
+    run.trim_metrics(3)
+    lines = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [{"epoch": k, "loss": k / 2} for k in range(3)]
