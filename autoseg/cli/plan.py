@@ -63,6 +63,7 @@ def command(
     fingerprint = measured(place, raw, workers)
     splits = made_splits(place, fingerprint)
     plan = planned(place, fingerprint, budget, splits, name=plan_name, configs=_split(configs))
+    say_disk(place, fingerprint, plan)
     prepared(place, raw, plan, workers)
     place.remember(folder)
     click.echo(f"Next: autoseg train {next(iter(plan.stages))} fold0..{len(splits.folds) - 1}")
@@ -95,7 +96,7 @@ def measured(place: Workspace, raw: Dataset, workers: int) -> Fingerprint:
     """The fingerprint: as stored if the raw files are unchanged, else measured now."""
     from autoseg.errors import FileFormatError
     from autoseg.fingerprint import FINGERPRINT_VERSION, Fingerprint, identity_of, measure
-    from autoseg.io.json_files import load_json, save_json
+    from autoseg.io.json_files import load_json
 
     file = place.fingerprint_file(raw.name)
     if file.is_file():
@@ -111,10 +112,23 @@ def measured(place: Workspace, raw: Dataset, workers: int) -> Fingerprint:
                 )
             if known.version == FINGERPRINT_VERSION and known.identity == identity_of(raw):
                 click.echo(f"  Fingerprint: unchanged ({file})")
-                return known
+                return _with_hardware(file, known)
     with Bar("Measuring", "cases") as bar:
         fingerprint = measure(raw, workers=workers, progress=bar)
-    save_json(file, fingerprint)
+    return _with_hardware(file, fingerprint)
+
+
+def _with_hardware(file: Path, fingerprint: Fingerprint) -> Fingerprint:
+    """The fingerprint with the machine at hand in it, written if that changes it."""
+    from dataclasses import replace
+
+    from autoseg.fingerprint.hardware import hardware
+    from autoseg.io.json_files import save_json
+
+    here = hardware()
+    if fingerprint.hardware != here or not file.is_file():
+        fingerprint = replace(fingerprint, hardware=here)
+        save_json(file, fingerprint)
     return fingerprint
 
 
@@ -175,6 +189,25 @@ def show(plan: Plan) -> None:
         if stage.step_s is not None:
             total = stage.step_s * stage.iterations
             click.echo(f"    time: {stage.step_s:.3g} s per step here; {stage.iterations:,} steps would take {duration(total)} per fold")
+
+
+def say_disk(place: Workspace, fingerprint: Fingerprint, plan: Plan) -> None:
+    """What the prepared cases will take at most, before it is taken."""
+    import math
+    import shutil
+
+    import numpy as np
+
+    needed = 0
+    for stage in plan.stages.values():
+        # A resampled image is fp32; else pixels keep their dtype. Compression, which usually halves it, is not counted on.
+        for case in fingerprint.cases:
+            item = 4 if stage.resample else np.dtype(case.dtype).itemsize
+            needed += math.prod(case.shape) * (item * fingerprint.num_channels + 1)
+    free = shutil.disk_usage(place.root).free
+    click.echo(f"  Disk: at most {needed / 1e9:.2f} GB for the prepared cases, {free / 1e9:.0f} GB are free")
+    if needed > 2 * free:
+        raise UsageError(f"{place.root.resolve()} has {free / 1e9:.1f} GB free, too little for the prepared cases; use another workspace (-w).")
 
 
 def prepared(place: Workspace, raw: Dataset, plan: Plan, workers: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from autoseg.fingerprint.comparison import Arrangement, FlipLikeness, NeighbourLikeness
+from autoseg.fingerprint.hardware import Hardware
 from autoseg.geometry import Unit
 
 
@@ -143,6 +144,8 @@ class Fingerprint:
     arrangement : Arrangement
     flips : tuple of FlipLikeness
         One per axis; empty for fewer than 3 cases.
+    hardware : Hardware or None
+        The machine that measured last; None until one is looked at.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -166,3 +169,4 @@ class Fingerprint:
     neighbours: NeighbourLikeness | None
     arrangement: Arrangement
     flips: tuple[FlipLikeness, ...]
+    hardware: Hardware | None = None
