@@ -128,7 +128,8 @@ def _whole_image(name: str, fingerprint: Fingerprint, plan: Plan, grid: SpacingD
         rotation_degrees=pose.rotation_degrees,
         iterations=1,
         iterations_per_epoch=1,
-        recipe=recipe_for("dice_ce" if plan.labels.exclusive else "dice_bce", 10_000),
+        # A timed training may be short and take AdamW, whose state is the larger: what is traced must hold for it.
+        recipe=recipe_for("dice_ce" if plan.labels.exclusive else "dice_bce", 10_000 if plan.budget.hours is None else 1),
         priors=fingerprint.priors,
         reasons={"pose": pose.reason, **grid.reasons},
     )

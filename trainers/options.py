@@ -65,14 +65,17 @@ def apply_options(plan: Plan, stage: Stage, options: TrainOptions, *, expected: 
     Raises
     ------
     PlanError
-        If another batch does not fit the plan's budget.
+        If another batch or optimizer does not fit the plan's budget.
     """
     per_epoch = options.iterations_per_epoch or stage.iterations_per_epoch
     iterations = stage.iterations if options.epochs is None else options.epochs * per_epoch
     stage = replace(stage, iterations=iterations, iterations_per_epoch=per_epoch)
     if options.batch is not None and options.batch != stage.batch:
-        stage = _with_batch(plan, stage, options.batch)
-    return replace(stage, recipe=_recipe(stage, options, expected(stage)))
+        stage = _traced(plan, replace(stage, batch=options.batch, step_s=None))
+    recipe = _recipe(stage, options, expected(stage))
+    other_state = recipe.optimizer != stage.recipe.optimizer
+    stage = replace(stage, recipe=recipe)
+    return _traced(plan, stage) if other_state else stage
 
 
 def _recipe(stage: Stage, options: TrainOptions, expected: int) -> Recipe:
@@ -84,8 +87,8 @@ def _recipe(stage: Stage, options: TrainOptions, expected: int) -> Recipe:
     return recipe if options.lr is None else replace(recipe, lr=options.lr)
 
 
-def _with_batch(plan: Plan, stage: Stage, batch: int) -> Stage:
-    stage = replace(stage, batch=batch, step_s=None)
+def _traced(plan: Plan, stage: Stage) -> Stage:
+    """The stage with its own traced memory; PlanError if the plan's device has less."""
     budget: Budget = plan.budget
     memory = training_memory(
         stage,
@@ -96,7 +99,7 @@ def _with_batch(plan: Plan, stage: Stage, batch: int) -> Stage:
     )
     if memory.peak_bytes > budget.memory_bytes:
         raise PlanError(
-            f"--batch {batch} needs {memory.peak_bytes / GIB:.1f} GiB (traced), but {budget.name} has {budget.memory_bytes / GIB:.1f} GiB; "
-            f"the plan's batch is {plan.stages[stage.name].batch}."
+            f"--batch {stage.batch} with {stage.recipe.optimizer} needs {memory.peak_bytes / GIB:.1f} GiB (traced), but {budget.name} has "
+            f"{budget.memory_bytes / GIB:.1f} GiB; the plan's batch is {plan.stages[stage.name].batch}."
         )
     return replace(stage, memory=memory)

@@ -7,7 +7,7 @@ import pytest
 
 from autoseg.budget import Budget
 from autoseg.errors import PlanError, UsageError
-from autoseg.memory import training_memory
+from autoseg.memory import CPU_PROCESS_BYTES, training_memory
 from autoseg.plan import Plan, Stage
 from autoseg.trainers.options import TRAINERS, TrainOptions, apply_options
 from tests import small
@@ -58,15 +58,15 @@ def test_another_batch_is_traced() -> None:
 
 
 def test_another_optimizer_is_traced() -> None:
-    # AdamW keeps two states per weight and SGD one.
-    stage = applied(TrainOptions(trainer="adamw"))
+    # SGD keeps one state per weight and AdamW two.
+    stage = applied(TrainOptions(trainer="sgd"))
     expected = training_memory(stage, exclusive=False, precision="fp32", device_type="cpu", budget_bytes=2**32)
     assert stage.memory == expected
 
 
 def test_a_batch_beyond_the_budget_is_refused() -> None:
-    with pytest.raises(PlanError, match=r"--batch 5000 needs \d+\.\d GiB \(traced\), but cpu has 0\.9 GiB; the plan's batch is 2"):
-        applied(TrainOptions(batch=5000), memory_bytes=10**9)
+    with pytest.raises(PlanError, match=r"--batch 6 with adamw needs 0\.7 GiB \(traced\), but cpu has 0\.7 GiB; the plan's batch is 2"):
+        applied(TrainOptions(batch=6), memory_bytes=CPU_PROCESS_BYTES + 1000)
 
 
 @pytest.mark.parametrize(
