@@ -58,7 +58,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write atomically: an interrupted save leaves the earlier file as it was. The tensors' SHA-256 travels in the header."""
+    """Write atomically: an interrupted save leaves the earlier file as it was. The SHA-256 of all else travels in the header."""
     tensors = {NET + name: _plain(value) for name, value in checkpoint.weights.items()}
     tensors |= {OPTIMIZER + name: _plain(value) for name, value in checkpoint.optimizer.items()}
     metadata = {
@@ -68,8 +68,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "fold": checkpoint.fold,
         "progress": json.dumps(checkpoint.progress),
         "previous": checkpoint.previous,
-        "checksum": _checksum(tensors),
     }
+    metadata["checksum"] = _checksum(tensors, metadata)
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata)
 
@@ -92,7 +92,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise FileFormatError(f"{path} is damaged or no checkpoint ({error}). Delete it and train again, or take another one.") from None
     if metadata.get("format") != FORMAT:
         raise FileFormatError(f"{path} is no checkpoint of this version of autoseg ({metadata.get('format', 'no format mark')})")
-    if metadata["checksum"] != _checksum(tensors):
+    if metadata.pop("checksum", "") != _checksum(tensors, metadata):
         raise FileFormatError(f"{path} was altered or damaged: its checksum does not fit")
     plan = from_json(metadata["plan"], Plan, source=f"the plan in {path}")
     return Checkpoint(
@@ -111,8 +111,8 @@ def _plain(value: Tensor) -> Tensor:
     return value.detach().to("cpu", copy=True).contiguous()
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -118,7 +118,7 @@ class Trace:
     optimizer: int
 
 
-def trace_step(stage: Stage, *, exclusive: bool, precision: Precision, device_type: str) -> Trace:
+def trace_step(stage: Stage, *, exclusive: bool, precision: Precision, device_type: str, has_ignore: bool = False) -> Trace:
     """Run one training step of a stage on fake tensors and read off the peak of live bytes.
 
     Parameters
@@ -129,6 +129,8 @@ def trace_step(stage: Stage, *, exclusive: bool, precision: Precision, device_ty
     precision : {"fp32", "fp16", "bf16"}
     device_type : {"cuda", "cpu"}
         Whose casts, kernels, memory format and rounding are used; neither needs to be at hand.
+    has_ignore : bool
+        Pixels may be unlabelled: the loss then keeps weighted copies of all channels, a sixth of the peak with 20 classes.
 
     Returns
     -------
@@ -146,15 +148,17 @@ def trace_step(stage: Stage, *, exclusive: bool, precision: Precision, device_ty
         # A step on the smallest input makes the optimizer's state, so that the traced one is a step like all later ones.
         training_step(learner, [_batch(stage, tuple(2 * m for m in stage.network.multiple), 1, axes, device_type)])
         parameters, optimizer = _bytes(learner.net.parameters()), _optimizer_bytes(learner.optimizer)
-        batch = _batch(stage, stage.patch, stage.batch, axes, device_type)
+        batch = _batch(stage, stage.patch, stage.batch, axes, device_type, has_ignore=has_ignore)
         counter.peak = counter.now
         training_step(learner, [batch])
     return Trace(peak=counter.peak, parameters=parameters, gradients=parameters, optimizer=optimizer)
 
 
-def training_memory(stage: Stage, *, exclusive: bool, precision: Precision, device_type: str, budget_bytes: int) -> Memory:
+def training_memory(
+    stage: Stage, *, exclusive: bool, precision: Precision, device_type: str, budget_bytes: int, has_ignore: bool = False
+) -> Memory:
     """The traced peak with its allowances, in parts, as it stands in a plan."""
-    trace = trace_step(stage, exclusive=exclusive, precision=precision, device_type=device_type)
+    trace = trace_step(stage, exclusive=exclusive, precision=precision, device_type=device_type, has_ignore=has_ignore)
     return with_allowances(trace, device_type=device_type, budget_bytes=budget_bytes)
 
 
@@ -178,14 +182,14 @@ def _policy(device_type: str, precision: Precision) -> Callable[[], AbstractCont
     return autocast(torch.device("cpu"), precision)
 
 
-def _batch(stage: Stage, patch: Sequence[int], num: int, axes: int, device_type: str) -> Batch:
+def _batch(stage: Stage, patch: Sequence[int], num: int, axes: int, device_type: str, *, has_ignore: bool = False) -> Batch:
     images = torch.empty((num, stage.network.in_channels, *patch)).contiguous(memory_format=memory_format(axes, device_type))
     num_classes = len(stage.priors)
     return Batch(
         images=images,
         codes=torch.zeros((num, *patch), dtype=torch.int32),
         table=torch.zeros((num, TRACED_SETS, num_classes), dtype=torch.bool),
-        ignore=None,
+        ignore=torch.zeros((num, TRACED_SETS), dtype=torch.bool) if has_ignore else None,
     )
 
 

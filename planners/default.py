@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -100,8 +101,12 @@ def plan_stage(name: str, fingerprint: Fingerprint, plan: Plan, request: Request
     grid = decide_spacing(fingerprint, net_axes=2, crop=plan.crop_to_nonzero)
     stage = _whole_image(name, fingerprint, plan, grid)
     images = _num_images(fingerprint, grid)
-    choice = _settle(stage, images, plan, request)
-    return _with_duration(choice, images, plan.budget, request, grid)
+    tracer = Tracer(plan.budget, exclusive=plan.labels.exclusive, has_ignore=plan.labels.has_ignore)
+    choice = _settle(stage, images, plan, request, tracer)
+    stage = _with_duration(choice, images, plan.budget, request, grid)
+    # The optimizer was settled last; what stands in the plan is the memory of what is trained.
+    settled = replace_memory(Choice(stage=stage, reasons=stage.reasons), tracer)
+    return replace(settled.stage, reasons=settled.reasons)
 
 
 def _whole_image(name: str, fingerprint: Fingerprint, plan: Plan, grid: SpacingDecision) -> Stage:
@@ -135,15 +140,13 @@ def _whole_image(name: str, fingerprint: Fingerprint, plan: Plan, grid: SpacingD
     )
 
 
-def _settle(stage: Stage, images: int, plan: Plan, request: Request) -> Choice:
+def _settle(stage: Stage, images: int, plan: Plan, request: Request, tracer: Tracer) -> Choice:
     """Patch, batch and checkpointing: by memory, then by time where it is short and a step can be measured."""
-    tracer = Tracer(plan.budget, exclusive=plan.labels.exclusive)
     shape = tuple(size for axis, size in enumerate(stage.image_shape) if axis != stage.slice_axis)
     by_memory = largest_that_fits(stage, tracer, batch_cap=batch_cap(images, shape, stage.patch))
     if plan.budget.hours is None or request.device is None:
-        return replace_memory(by_memory, tracer)
+        return by_memory
     device = request.device
-
     known: dict[tuple[object, ...], float] = {}
 
     def measure(candidate: Stage) -> float:
@@ -153,12 +156,13 @@ def _settle(stage: Stage, images: int, plan: Plan, request: Request) -> Choice:
         return known[key]
 
     def cap(candidate: Stage) -> int:
-        data = batch_cap(images, shape, candidate.patch)
-        return data if candidate.patch != by_memory.stage.patch else min(data, by_memory.stage.batch)
+        # Memory grows with the pixels of a batch: as many as fitted on larger patches fit on smaller ones.
+        pixels = by_memory.stage.batch * math.prod(by_memory.stage.patch)
+        return min(batch_cap(images, shape, candidate.patch), pixels // math.prod(candidate.patch))
 
     timed = within_time(by_memory.stage, fold_seconds(plan.budget.hours, request.num_folds), measure, cap)
     reasons = {**by_memory.reasons, **timed.reasons}
-    return replace_memory(Choice(stage=timed.stage, reasons=reasons), tracer)
+    return Choice(stage=timed.stage, reasons=reasons)
 
 
 def replace_memory(choice: Choice, tracer: Tracer) -> Choice:

@@ -33,8 +33,8 @@ class Choice:
 class Tracer:
     """Traced peaks, each distinct stage traced once."""
 
-    def __init__(self, budget: Budget, *, exclusive: bool) -> None:
-        self.budget, self.exclusive = budget, exclusive
+    def __init__(self, budget: Budget, *, exclusive: bool, has_ignore: bool = False) -> None:
+        self.budget, self.exclusive, self.has_ignore = budget, exclusive, has_ignore
         self._known: dict[Stage | tuple[object, ...], Memory] = {}
 
     def memory(self, stage: Stage) -> Memory:
@@ -47,6 +47,7 @@ class Tracer:
                 precision=stage.precision,
                 device_type=self.budget.kind,
                 budget_bytes=self.budget.memory_bytes,
+                has_ignore=self.has_ignore,
             )
         return self._known[key]
 

@@ -80,7 +80,9 @@ def sample(shape: tuple[int, ...] = (16, 16), *, seed: int = 0, sets: int = 4, c
     return RawSample(**{**given, **changes})
 
 
-def batch(num: int = 2, patch: tuple[int, ...] = (16, 16), *, seed: int = 0, ignore: bool = False, sets: int = 4, classes: int = 2) -> Batch:
+def batch(
+    num: int = 2, patch: tuple[int, ...] = (16, 16), *, seed: int = 0, ignore: bool = False, sets: int = 4, classes: int = 2
+) -> Batch:
     """Random images and codes, as a step gets them."""
     generator = torch.Generator().manual_seed(seed)
     table = torch.rand((num, sets, classes), generator=generator) < 0.5

@@ -25,9 +25,7 @@ def made(seed: int = 0) -> Checkpoint:
     }
     optimizer = {"0.exp_avg": torch.randn((2, 3, 4, 4), generator=generator), "0.step": torch.tensor(3.0)}
     progress = {"iteration": 17, "best_dice": None, "loss_sum": 0.1 + 0.2, "scaler": {"scale": 65536.0}}
-    return Checkpoint(
-        plan=small.plan(), stage="2d", fold="all", weights=weights, optimizer=optimizer, progress=progress, previous="f" * 64
-    )
+    return Checkpoint(plan=small.plan(), stage="2d", fold="all", weights=weights, optimizer=optimizer, progress=progress, previous="f" * 64)
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

@@ -33,7 +33,13 @@ def test_an_axis_needs_a_pixel() -> None:
 
 def test_pixels_have_unit_spacing_and_no_rotation() -> None:
     grid = Geometry.pixels((4, 5))
-    assert (grid.num_axes, grid.spacing, grid.origin, grid.direction, grid.unit) == (2, (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0), "pixel")
+    assert (grid.num_axes, grid.spacing, grid.origin, grid.direction, grid.unit) == (
+        2,
+        (1.0, 1.0),
+        (0.0, 0.0),
+        (1.0, 0.0, 0.0, 1.0),
+        "pixel",
+    )
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_ignore_beside_256_sets_needs_16_bits() -> None:
 def test_more_sets_than_codes_are_refused() -> None:
     numbers = np.arange(65537).reshape(1, -1)
     masks = (((numbers >> k) & 1).astype(bool) for k in range(17))
-    with pytest.raises(ValueError, match="65537 distinct sets .* at most 65536"):
+    with pytest.raises(ValueError, match=r"65537 distinct sets .* at most 65536"):
         encode_masks(masks, numbers.shape)
     assert smallest_code_dtype(65536) == np.uint16
 

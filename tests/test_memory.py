@@ -37,9 +37,10 @@ def net_of(axes: int = 2, num_heads: int = 2, **changes: Any) -> Any:
     return small.network(axes, features=(8, 16, 24), convs=2, num_heads=num_heads, **changes)
 
 
-def real_batch(stage: Stage) -> Batch:
-    given = small.batch(stage.batch, stage.patch, sets=64)
-    given.table[..., 1] &= ~given.table[..., 0]
+def real_batch(stage: Stage, *, ignore: bool) -> Batch:
+    given = small.batch(stage.batch, stage.patch, sets=64, ignore=ignore, classes=len(stage.priors))
+    if len(stage.priors) == 2:
+        given.table[..., 1] &= ~given.table[..., 0]
     return replace(given, images=given.images.contiguous(memory_format=memory_format(len(stage.patch), "cpu")))
 
 
@@ -50,10 +51,10 @@ def resting_bytes(learner: Learner, batch: Batch) -> int:
     return sum(t.untyped_storage().nbytes() for t in (*learner.net.parameters(), *state, *given))
 
 
-def allocated_peak(stage: Stage, *, exclusive: bool) -> int:
+def allocated_peak(stage: Stage, *, exclusive: bool, ignore: bool = False) -> int:
     """The same step on real tensors, as torch's profiler counts the allocator's bytes."""
     torch.manual_seed(0)
-    learner, batch = build_learner(stage, small.CPU, exclusive=exclusive, precision="fp32"), real_batch(stage)
+    learner, batch = build_learner(stage, small.CPU, exclusive=exclusive, precision="fp32"), real_batch(stage, ignore=ignore)
     training_step(learner, [batch])
     learner.optimizer.zero_grad(set_to_none=True)
     resting = resting_bytes(learner, batch)
@@ -84,6 +85,17 @@ def test_the_trace_is_what_the_allocator_hands_out(axes: int, exclusive: bool, c
     assert peak(stage, exclusive=exclusive) == pytest.approx(allocated_peak(stage, exclusive=exclusive), rel=0.05)
 
 
+@pytest.mark.parametrize("device_type", ["cpu", "cuda"])
+def test_unlabelled_pixels_cost_memory(device_type: str) -> None:
+    stage = small.stage(network=net_of(num_heads=20), priors=(0.1,) * 20, patch=(128, 128))
+    without, traced = (
+        trace_step(stage, exclusive=False, precision="fp32", device_type=device_type, has_ignore=ignore).peak for ignore in (False, True)
+    )
+    assert traced > 1.05 * without
+    if device_type == "cpu":
+        assert traced == pytest.approx(allocated_peak(stage, exclusive=False, ignore=True), rel=0.07)
+
+
 def test_parts_add_up() -> None:
     stage = small.stage(network=net_of(), recipe=small.recipe(optimizer="adamw"))
     trace = trace_step(stage, exclusive=False, precision="fp32", device_type="cpu")
@@ -99,8 +111,8 @@ def test_parts_add_up() -> None:
 
 
 def test_the_optimizers_differ_by_their_states() -> None:
-    adamw = trace_step(small.stage(network=net_of()), exclusive=False, precision="fp32", device_type="cpu")
-    sgd = trace_step(small.stage(network=net_of(), recipe=small.recipe(optimizer="sgd")), exclusive=False, precision="fp32", device_type="cpu")
+    stages = [small.stage(network=net_of(), recipe=small.recipe(optimizer=name)) for name in ("adamw", "sgd")]
+    adamw, sgd = (trace_step(stage, exclusive=False, precision="fp32", device_type="cpu") for stage in stages)
     assert sgd.optimizer == sgd.parameters
     assert adamw.peak - sgd.peak == adamw.optimizer - sgd.optimizer
 

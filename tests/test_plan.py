@@ -101,7 +101,7 @@ def test_a_wrong_value_is_named_with_its_place(path: str, value: Any, said: str)
 def test_a_missing_key_is_named() -> None:
     content = json.loads(to_json(small.plan()))
     del content["stages"]["2d"]["spacing"]
-    with pytest.raises(FileFormatError, match="stages.2d.spacing: Field required"):
+    with pytest.raises(FileFormatError, match=r"stages.2d.spacing: Field required"):
         from_json(json.dumps(content), Plan, source="plan.json")
 
 

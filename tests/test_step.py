@@ -153,11 +153,11 @@ def test_a_cpu_gets_channels_last_and_one_sample_norms(axes: int) -> None:
     one = learner(small.stage(axes))
     assert memory_format(axes, "cuda") == torch.contiguous_format
     conv = one.net.encoder[1][0]  # type: ignore[index]
-    assert conv.conv.weight.is_contiguous(memory_format=memory_format(axes, "cpu"))  # type: ignore[operator, union-attr]
-    assert conv.norm.per_sample  # type: ignore[union-attr]
+    assert conv.conv.weight.is_contiguous(memory_format=memory_format(axes, "cpu"))
+    assert conv.norm.per_sample
     arrange(one.net, "cuda", axes)
-    assert conv.conv.weight.is_contiguous()  # type: ignore[operator, union-attr]
-    assert not conv.norm.per_sample  # type: ignore[union-attr]
+    assert conv.conv.weight.is_contiguous()
+    assert not conv.norm.per_sample
 
 
 def test_a_learner_follows_its_stage() -> None:

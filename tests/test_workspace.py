@@ -48,7 +48,7 @@ def test_of_several_the_one_planned_last_is_meant(tmp_path: Path) -> None:
 
 
 def test_an_empty_workspace_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no data set. Put one there, or name a folder: -d PATH"):
+    with pytest.raises(UsageError, match=r"holds no data set. Put one there, or name a folder: -d PATH"):
         Workspace(root=tmp_path).resolve(None)
 
 

@@ -21,7 +21,7 @@ from autoseg.step import Learner, build_learner, set_lr, training_step
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.interrupt import Interrupt
 from autoseg.trainers.loader import read_ahead
-from autoseg.trainers.run import RunFolder
+from autoseg.trainers.run import RunFolder, TimeSpent
 from autoseg.trainers.sampler import Sampler
 from autoseg.trainers.schedule import learning_rate
 
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 #: A checkpoint is written at least this often, and at the end of an epoch if the last one is older than the second figure.
 CHECKPOINT_EVERY_S = 300.0
 CHECKPOINT_EPOCH_S = 60.0
+#: The time used is written this often.
+TIME_EVERY_S = 10.0
 #: Seconds per step are averaged over about the last twenty.
 PACE = 0.05
 
@@ -105,10 +107,11 @@ class Fit:
     def __init__(self, settings: FitSettings, sampler: Sampler, clock: Clock, run: RunFolder, watch: Watch) -> None:
         self.settings, self.sampler, self.clock, self.run, self.watch = settings, sampler, clock, run, watch
         self.learner, self.progress = start_or_resume(settings, run)
-        clock.used_s = self.progress.used_s
+        # time.json is written more often than checkpoints: what a killed run lost has been used all the same.
+        clock.used_s = max(self.progress.used_s, run.time_spent().used_s)
         run.trim_metrics(self.epoch)
         self._unread: Tensor | None = None
-        self._saved_at = time.monotonic()
+        self._saved_at = self._timed_at = time.monotonic()
         self._pace_s = 0.0
 
     @property
@@ -139,8 +142,11 @@ class Fit:
                 epoch_ends = self.progress.steps_in_epoch == stage.iterations_per_epoch
                 if epoch_ends:
                     self._end_epoch(lr)
-                self._maybe_save(epoch_ends=epoch_ends, asked=interrupt.asked)
-                interrupt.check(self.run.path, self.progress.iteration)
+                # Asked once: a signal that comes while this is written is seen after the next iteration, and saved.
+                asked = interrupt.asked
+                self._maybe_save(epoch_ends=epoch_ends, asked=asked)
+                if asked:
+                    interrupt.check(self.run.path, self.progress.iteration)
         finally:
             batches.close()
         if self.progress.steps_in_epoch:
@@ -199,6 +205,9 @@ class Fit:
             self.save(self.run.best)
 
     def _maybe_save(self, *, epoch_ends: bool, asked: bool) -> None:
+        if time.monotonic() - self._timed_at > TIME_EVERY_S:
+            self.run.save_time(TimeSpent(used_s=self.clock.elapsed_s()))
+            self._timed_at = time.monotonic()
         age = time.monotonic() - self._saved_at
         if asked or age > (CHECKPOINT_EPOCH_S if epoch_ends else CHECKPOINT_EVERY_S):
             self.save(self.run.last)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training at the next iteration boundary, with a checkpoint."""
+"""Ctrl-C and SIGTERM end a training at the next iteration boundary, with a checkpoint; a validation after the case in work."""
 
 from __future__ import annotations
 

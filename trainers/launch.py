@@ -160,7 +160,12 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
         clock.reserve_s = RESERVE_MARGIN * validation_estimate_s(job, exam, fit.learner)
     learner = fit.until_done(interrupt)
     trained_s = clock.elapsed_s()
-    summary = validate(exam, learner.net, run.path, lambda done, total: report.validated(fold, done, total))
+
+    def progress(done: int, total: int) -> None:
+        report.validated(fold, done, total)
+        interrupt.check(run.path, fit.progress.iteration)
+
+    summary = validate(exam, learner.net, run.path, progress)
     used_s = clock.elapsed_s()
     run.save_time(TimeSpent(used_s=used_s, validation_s=used_s - trained_s, validation_cases=len(exam.cases)))
     report.end(fold, summary)
@@ -168,17 +173,14 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
 
 
 def fold_share_s(job: Job, fold: str) -> float | None:
-    """This fold's wall time over all restarts: what it has used, and an equal share of what the command's folds have left."""
+    """This fold's wall time over all restarts: an equal share of what the command's finished folds have left to the others."""
     if job.hours is None:
         return None
-    used = {name: TimeSpent() if job.restart else job.folder(name).time_spent() for name in job.folds}
-    if job.restart:
-        # Folds before this one were trained by this very command.
-        names = list(job.folds)
-        used |= {name: job.folder(name).time_spent() for name in names[: names.index(fold)]}
-    unfinished = [name for name in job.folds if used[name].validation_s is None]
-    left = job.hours * 3600 - sum(spent.used_s for spent in used.values())
-    return used[fold].used_s + left / max(1, len(unfinished))
+    names = list(job.folds)
+    # With --restart only folds before this one count as finished: this very command trained them.
+    counted = names[: names.index(fold)] if job.restart else names
+    finished = {name: spent.used_s for name in counted if (spent := job.folder(name).time_spent()).validation_s is not None}
+    return (job.hours * 3600 - sum(finished.values())) / max(1, len(names) - len(finished))
 
 
 def validation_estimate_s(job: Job, exam: Exam, learner: Learner) -> float:

@@ -96,6 +96,7 @@ def _traced(plan: Plan, stage: Stage) -> Stage:
         precision=stage.precision,
         device_type=budget.kind,
         budget_bytes=budget.memory_bytes,
+        has_ignore=plan.labels.has_ignore,
     )
     if memory.peak_bytes > budget.memory_bytes:
         raise PlanError(

@@ -170,13 +170,16 @@ def side_by_side(context: click.Context, chosen: tuple[str, ...], devices: tuple
         command_line = [sys.executable, "-m", "autoseg", "train", context.params["config"], ",".join(mine), *as_arguments(context)]
         processes.append(subprocess.Popen([*command_line, "--device", str(device)]))  # noqa: S603 - our own command, no shell
     try:
-        return max(process.wait() for process in processes)
+        codes = [process.wait() for process in processes]
     except KeyboardInterrupt:
-        return max(process.wait() for process in processes)
+        # The children got it too and are saving.
+        codes = [process.wait() for process in processes]
     finally:
         for process in processes:
             if process.poll() is None:
                 process.terminate()
+    # A process that a signal killed has a negative code; a shell says 128 and the signal's number.
+    return max(128 - code if code < 0 else code for code in codes)
 
 
 def as_arguments(context: click.Context) -> list[str]:

@@ -82,7 +82,7 @@ def test_unlabelled_pixels_have_no_influence(name: str) -> None:
     ignored = targets.weight == 0
     assert 0 < int(ignored.sum()) < ignored.numel()
     loss = evaluate(name, logits, targets)
-    loss.backward()
+    torch.autograd.backward(loss)
     assert logits.grad is not None
     touched = logits.grad.abs().sum(1, keepdim=True) > 0
     assert not (touched & ignored).any()
@@ -96,7 +96,7 @@ def test_a_batch_without_a_labelled_pixel_is_finite(name: str) -> None:
     targets = targets_of(name, (4, 4), ignore=True)
     nothing = Targets(channels=targets.channels * 0, weight=torch.zeros(2, 1, 4, 4))
     logits = logits_of(2 + (name == "dice_ce"), (4, 4)).requires_grad_()
-    evaluate(name, logits, nothing).backward()
+    torch.autograd.backward(evaluate(name, logits, nothing))
     assert logits.grad is not None
     assert not logits.grad.any()
 

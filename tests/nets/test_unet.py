@@ -13,8 +13,8 @@ from autoseg.nets import NETS, UNet, build_unet
 from autoseg.nets.unet import start_heads_at_prior
 from tests import small
 
-DEEP = {"features": (4, 6, 8, 10), "strides": ((1, 1), (2, 2), (2, 2), (2, 2)), "kernels": ((3, 3),) * 4}
-ANISOTROPIC = {"strides": ((1, 1, 1), (1, 2, 2), (2, 2, 2)), "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 3))}
+DEEP: dict[str, Any] = {"features": (4, 6, 8, 10), "strides": ((1, 1), (2, 2), (2, 2), (2, 2)), "kernels": ((3, 3),) * 4}
+ANISOTROPIC: dict[str, Any] = {"strides": ((1, 1, 1), (1, 2, 2), (2, 2, 2)), "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 3))}
 
 
 def built(axes: int = 2, seed: int = 0, **changes: Any) -> UNet:
@@ -49,7 +49,7 @@ def test_without_deep_supervision() -> None:
 def test_three_axes_with_thick_slices() -> None:
     net = built(3, **ANISOTROPIC, in_channels=3)
     assert sizes(net(torch.randn(1, 3, 6, 16, 8))) == [(1, 2, 6, 16, 8)]
-    assert net.encoder[0][0].conv.kernel_size == (1, 3, 3)  # type: ignore[index, union-attr]
+    assert net.encoder[0][0].conv.kernel_size == (1, 3, 3)  # type: ignore[index]
 
 
 def test_the_smallest_input_trains() -> None:
@@ -94,10 +94,10 @@ def test_it_is_the_plain_unet(axes: int, convs: int) -> None:
 def test_weights_start_as_he_says() -> None:
     # Var = 2 / (1 + slope^2) / fan_in; 256 * 64 * 9 draws pin the deviation to a percent.
     net = built(features=(64, 256, 8))
-    conv = net.encoder[1][0].conv  # type: ignore[index, union-attr]
+    conv = net.encoder[1][0].conv  # type: ignore[index]
     expected = math.sqrt(2 / (1 + 0.01**2) / (64 * 9))
-    assert conv.weight.detach().std().item() == pytest.approx(expected, rel=0.01)  # type: ignore[operator, union-attr]
-    assert not conv.bias.any()  # type: ignore[operator, union-attr]
+    assert conv.weight.detach().std().item() == pytest.approx(expected, rel=0.01)
+    assert not conv.bias.any()
 
 
 def test_weights_come_from_torchs_random_state() -> None:

@@ -12,7 +12,7 @@ from autoseg.plan import Plan, Stage
 from autoseg.trainers.options import TRAINERS, TrainOptions, apply_options
 from tests import small
 
-PLANNED = replace(small.stage(), iterations=10_000, iterations_per_epoch=250)
+PLANNED = replace(small.with_recipe(small.stage(), optimizer="sgd"), iterations=10_000, iterations_per_epoch=250)
 
 
 def plan_of(stage: Stage = PLANNED, **budget: Any) -> Plan:
@@ -58,14 +58,14 @@ def test_another_batch_is_traced() -> None:
 
 
 def test_another_optimizer_is_traced() -> None:
-    # SGD keeps one state per weight and AdamW two.
-    stage = applied(TrainOptions(trainer="sgd"))
+    # AdamW keeps two states per weight and SGD one.
+    stage = applied(TrainOptions(trainer="adamw"))
     expected = training_memory(stage, exclusive=False, precision="fp32", device_type="cpu", budget_bytes=2**32)
     assert stage.memory == expected
 
 
 def test_a_batch_beyond_the_budget_is_refused() -> None:
-    with pytest.raises(PlanError, match=r"--batch 6 with adamw needs 0\.7 GiB \(traced\), but cpu has 0\.7 GiB; the plan's batch is 2"):
+    with pytest.raises(PlanError, match=r"--batch 6 with sgd needs 0\.7 GiB \(traced\), but cpu has 0\.7 GiB; the plan's batch is 2"):
         applied(TrainOptions(batch=6), memory_bytes=CPU_PROCESS_BYTES + 1000)
 
 

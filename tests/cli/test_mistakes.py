@@ -1,0 +1,143 @@
+"""What a person may get wrong: one message that says what to do, exit code 2, no traceback."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autoseg.budget import named_gpu
+from autoseg.cli.progress import duration
+from autoseg.errors import UsageError
+from autoseg.io.json_files import load_json, save_json
+from autoseg.plan import Plan
+from autoseg.workspace import Workspace
+from tests.cli.conftest import Autoseg
+from tests.trainers.make import NAME, plan_and_prepare, write_raw
+
+
+@pytest.fixture(scope="module")
+def raw_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("raw_only")
+    write_raw(root / "raw" / NAME)
+    return root
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("planned")
+    plan_and_prepare(root)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("plan_and_preprocess -d Nothing", "-d Nothing: no such data set"),
+        ("plan_and_preprocess --gpu gtx", "--gpu gtx is not known. Known are v100-32gb"),
+        ("plan_and_preprocess --gpu cpu --gpu-memory 8", "--gpu and --gpu-memory exclude each other"),
+        ("plan_and_preprocess --gpu-memory -1", "--gpu-memory must be positive"),
+        ("plan_and_preprocess --hours 0", "--hours must be positive, got 0"),
+        ("plan_and_preprocess --workers 0", "Invalid value for '--workers'"),
+        ("plan_and_preprocess --hours soon", "'soon' is not a valid float"),
+        ("plan_and_preprocess --gpu cpu --configs 3d", "--configs 3d is not a configuration"),
+        ("train 2d fold0", f"{NAME} has no plan default. Make it: autoseg plan_and_preprocess -d {NAME}"),
+        ("train 2d fold0 --epochs 1 --hours 1", "--epochs and --hours exclude each other"),
+        ("train 2d fold0 --hours -1", "--hours must be positive, got -1"),
+        ("train 2d fold0 --trainer adam", "--trainer adam is not known; there are default"),
+        ("train 2d fold0 --seed -1", "Invalid value for '--seed'"),
+        ("train 2d", "Missing argument 'FOLDS"),
+        ("train 2d fold0 --bach 3", "No such option"),
+        ("predict --step 0", "--step must lie above 0"),
+        ("predict --ensemble --folds 0", "--ensemble and --folds exclude each other"),
+        ("predict --ensemble", "autoseg train"),
+        ("predict -i nowhere.png", "nowhere.png"),
+        ("demo make --size 12", "size"),
+        ("demo score", "HandBone"),
+        ("trian 2d fold0", "No such command 'trian'"),
+    ],
+)
+def test_one_message_and_exit_code_2(autoseg: Autoseg, raw_only: Path, arguments: str, said: str) -> None:
+    words = arguments.split()
+    place = [] if words[0] == "trian" else ["-w", raw_only]
+    done = autoseg(*words, *place)
+    assert done.code == 2, done
+    assert said in done.err
+    assert "Traceback" not in done.err + done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("train 3d fold0", "3d is no configuration of plan default; it has 2d."),
+        ("train 2d fold7", "there is no fold7: the data set is split into 5 folds, fold0..4."),
+        ("train 2d five", "five names no folds"),
+        ("train 2d fold0 --plan other", f"{NAME} has no plan other; there are default."),
+        ("train 2d fold0 --device gpu", "--device gpu is not understood"),
+        ("train 2d fold0 --device cuda:77", "--device cuda:77"),
+        ("train 2d fold0 --batch 0", "--batch must be at least 1, got 0"),
+    ],
+)
+def test_mistakes_with_a_plan(autoseg: Autoseg, planned: Path, arguments: str, said: str) -> None:
+    done = autoseg(*arguments.split(), "-w", planned)
+    assert done.code == 2, done
+    assert said in done.err
+    assert not (planned / "results").exists()
+
+
+def test_a_gpus_plan_without_a_gpu(autoseg: Autoseg, planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    root = Path(shutil.copytree(planned, tmp_path / "w"))
+    file = Workspace(root=root).plan_file(NAME, "default")
+    save_json(file, replace(load_json(file, Plan), budget=named_gpu("v100-32gb")))
+    done = autoseg("train", "2d", "fold0", "-w", root)
+    assert done.code == 2
+    assert "is for v100-32gb, and there is no GPU here" in done.err
+    assert "--gpu cpu" in done.err
+    assert "--device cpu" in done.err
+    done = autoseg("train", "2d", "fold0", "--epochs", 1, "--iterations-per-epoch", 1, "--device", "cpu", "-w", root)
+    assert done.code == 0, done.err
+    assert "s per step:" in done.out
+    assert "autoseg plan_and_preprocess -d Blobs --gpu cpu" in done.out
+
+
+def test_other_options_on_a_run_that_exists(autoseg: Autoseg, planned: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(planned, tmp_path / "w"))
+    command = ["train", "2d", "fold0", "--iterations-per-epoch", 1, "-w", root]
+    assert autoseg(*command, "--epochs", 1).code == 0
+    done = autoseg(*command, "--epochs", 2)
+    assert done.code == 2
+    assert "options.epochs: 1 -> 2" in done.err
+    assert "--restart" in done.err
+    assert autoseg(*command, "--epochs", 2, "--restart").code == 0
+
+
+def test_damaged_files_are_named(autoseg: Autoseg, planned: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(planned, tmp_path / "w"))
+    place = Workspace(root=root)
+    plan = place.plan_file(NAME, "default")
+    whole = plan.read_text(encoding="utf-8")
+    for damaged in (whole[:200], whole.replace('"batch"', '"bach"'), whole.replace('"version": 1', '"version": 2')):
+        plan.write_text(damaged, encoding="utf-8")
+        done = autoseg("train", "2d", "fold0", "-w", root)
+        assert done.code == 2, done
+        assert str(plan) in done.err
+    plan.write_text(whole, encoding="utf-8")
+    shutil.rmtree(place.preprocessed(NAME) / "cases")
+    done = autoseg("train", "2d", "fold0", "-w", root)
+    assert done.code == 2
+    assert "cases are not prepared" in done.err
+    assert "plan_and_preprocess" in done.err
+
+
+def test_debug_shows_where_it_happened(autoseg: Autoseg, raw_only: Path) -> None:
+    with pytest.raises(UsageError, match="-d Nothing"):
+        autoseg("--debug", "train", "2d", "0", "-d", "Nothing", "-w", raw_only)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (3599, "59 min 59 s"), (3600, "1 h 00 min"), (90_000, "25 h 00 min")],
+)
+def test_time_as_a_person_says_it(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
