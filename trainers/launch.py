@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -54,8 +56,8 @@ class Report(Protocol):
         """After every validation case."""
         ...
 
-    def end(self, fold: str, summary: Summary) -> None:
-        """A fold is finished."""
+    def end(self, fold: str, summary: Summary, probability_bytes: int) -> None:
+        """A fold is finished; its out-of-fold probabilities take so many bytes."""
         ...
 
 
@@ -127,9 +129,27 @@ def train_folds(job: Job, report: Report) -> dict[str, Summary]:
     mark = job.begun
     with listening() as interrupt:
         for fold in job.folds:
-            summaries[fold] = train_fold(job, fold, report, interrupt, begun=mark)
+            with logging_to(job.folder(fold).path / "log.txt"):
+                summaries[fold] = train_fold(job, fold, report, interrupt, begun=mark)
             mark = time.monotonic()
     return summaries
+
+
+@contextmanager
+def logging_to(file: Path) -> Iterator[None]:
+    """Write what autoseg logs to a file while the block runs; the file is made when there is something to write."""
+    handler = logging.FileHandler(file, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("autoseg")
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
 
 
 def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, begun: float) -> Summary:
@@ -165,10 +185,10 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
         report.validated(fold, done, total)
         interrupt.check(run.path, fit.progress.iteration)
 
-    summary = validate(exam, learner.net, run.path, progress)
+    summary, size = validate(exam, learner.net, run.path, progress)
     used_s = clock.elapsed_s()
     run.save_time(TimeSpent(used_s=used_s, validation_s=used_s - trained_s, validation_cases=len(exam.cases)))
-    report.end(fold, summary)
+    report.end(fold, summary, size)
     return summary
 
 

@@ -66,8 +66,8 @@ def score(exam: Exam, case: Case, segmentation: Segmentation) -> CaseScores:
     return evaluate_case(case.name, (mask for _, mask in segmentation.masks()), truth)
 
 
-def validate(exam: Exam, net: UNet, folder: Path, progress: Callable[[int, int], None]) -> Summary:
-    """Predict, write and score every validation case.
+def validate(exam: Exam, net: UNet, folder: Path, progress: Callable[[int, int], None]) -> tuple[Summary, int]:
+    """Predict, write and score every validation case; the scores, and the bytes that the stored probabilities take.
 
     Writes FOLDER/validation/ with masks and probabilities (of which ensembles and thresholds are chosen later), and last
     FOLDER/summary.json: a fold with a summary is finished.
@@ -89,7 +89,7 @@ def validate(exam: Exam, net: UNet, folder: Path, progress: Callable[[int, int],
     summary = summarise(scores, exam.plan.labels.classes, ("dice", "iou", "precision", "recall"))
     save_summary(folder / "summary.json", summary)
     logger.info("%d cases validated; their probabilities take %.1f MB", len(scores), size / 1e6)
-    return summary
+    return summary, size
 
 
 def _collect(future: Future[tuple[CaseScores, int]], scores: list[CaseScores], size: int) -> tuple[list[CaseScores], int]:

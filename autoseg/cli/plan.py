@@ -207,7 +207,9 @@ def say_disk(place: Workspace, fingerprint: Fingerprint, plan: Plan) -> None:
     free = shutil.disk_usage(place.root).free
     click.echo(f"  Disk: at most {needed / 1e9:.2f} GB for the prepared cases, {free / 1e9:.0f} GB are free")
     if needed > 2 * free:
-        raise UsageError(f"{place.root.resolve()} has {free / 1e9:.1f} GB free, too little for the prepared cases; use another workspace (-w).")
+        raise UsageError(
+            f"{place.root.resolve()} has {free / 1e9:.1f} GB free, too little for the prepared cases; use another workspace (-w)."
+        )
 
 
 def prepared(place: Workspace, raw: Dataset, plan: Plan, workers: int) -> None:

@@ -55,11 +55,14 @@ class Screen:
             self._said = time.monotonic()
             click.echo(f"  {name_of(fold)}: validated {done} of {total}")
 
-    def end(self, fold: str, summary: Summary) -> None:
+    def end(self, fold: str, summary: Summary, probability_bytes: int) -> None:
         """A fold is finished."""
         self._close()
-        dice = summary.mean["dice"]
-        click.echo(f"{name_of(fold)}: done" + ("" if dice is None else f", validation Dice {dice:.4f} over {len(summary.cases)} cases"))
+        dice, num = summary.mean["dice"], len(summary.cases)
+        click.echo(f"{name_of(fold)}: done" + ("" if dice is None else f", validation Dice {dice:.4f} over {num} cases"))
+        if num:
+            megabytes = probability_bytes / 1e6
+            click.echo(f"  {name_of(fold)}: its out-of-fold probabilities take {megabytes:.1f} MB, {megabytes / num:.2f} a case")
 
     def _close(self) -> None:
         if self._bar is not None:
