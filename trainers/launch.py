@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import torch
@@ -17,6 +19,7 @@ from autoseg.case import Case, Dataset
 from autoseg.errors import UsageError
 from autoseg.evaluate import Summary, load_summary
 from autoseg.infer.nets import device_precision
+from autoseg.nets import UNet
 from autoseg.plan import Plan, Stage
 from autoseg.preprocess.store import PreparedStore
 from autoseg.recipe import epoch_length
@@ -28,14 +31,14 @@ from autoseg.trainers.interrupt import Interrupt, listening
 from autoseg.trainers.options import TrainOptions, apply_options
 from autoseg.trainers.run import RunFolder, RunRecord, TimeSpent
 from autoseg.trainers.sampler import Sampler
-from autoseg.trainers.validation import Exam, evaluating, predict_stored, quick_dice, score, validate
+from autoseg.trainers.validation import Exam, evaluating, predict_stored, quick_dice, validate, write_case
 from autoseg.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 #: Share of a fold's time that is not counted on for steps when the length of a timed training is estimated.
 NOT_STEPS = 0.1
-#: The probe of the validation's time is one case; others may be larger.
+#: The probe of the validation's time is an untrained net's, which leaves more to write than a trained one's; still, cases vary.
 RESERVE_MARGIN = 1.03
 #: Whole images measured for the Dice curve, how often in a training, and the share of a timed training that this may cost.
 CURVE_CASES, CURVE_POINTS, CURVE_SHARE = 2, 10, 0.04
@@ -177,7 +180,7 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
     fit = Fit(settings, _sampler(job, stage, fold), clock, run, watch)
     report.begin(fold, f"continues at iteration {fit.progress.iteration}" if fit.progress.iteration else _describe(stage, share_s))
     if share_s is not None:
-        clock.reserve_s = RESERVE_MARGIN * validation_estimate_s(job, exam, fit.learner)
+        clock.reserve_s = reserve_s(job, exam, fit)
     learner = fit.until_done(interrupt)
     trained_s = clock.elapsed_s()
 
@@ -203,22 +206,34 @@ def fold_share_s(job: Job, fold: str) -> float | None:
     return (job.hours * 3600 - sum(finished.values())) / max(1, len(names) - len(finished))
 
 
-def validation_estimate_s(job: Job, exam: Exam, learner: Learner) -> float:
-    """Seconds that the validation will take: as in a finished fold of this run, else by one case predicted now."""
-    finished = [spent for name in job.folds if (spent := job.folder(name).time_spent()).validation_s is not None and spent.validation_cases]
-    if finished:
-        return max((spent.validation_s or 0.0) / spent.validation_cases for spent in finished) * len(exam.cases)
+def reserve_s(job: Job, exam: Exam, fit: Fit) -> float:
+    """Seconds to keep for what comes after the last step: the last point of the curve, two checkpoints, the validation."""
+    with TemporaryDirectory(prefix=".probe-", dir=fit.run.path) as scratch:
+        begin = time.monotonic()
+        fit.save(Path(scratch) / "checkpoint.safetensors")
+        save_s = time.monotonic() - begin
+        finished = [spent for name in job.folds if (spent := job.folder(name).time_spent()).validation_cases]
+        if finished:
+            case_s = max((spent.validation_s or 0.0) / spent.validation_cases for spent in finished)
+        else:
+            case_s = probe_s(exam, fit.learner.net, Path(scratch))
+    return 2 * save_s + RESERVE_MARGIN * case_s * len(exam.cases)
+
+
+def probe_s(exam: Exam, net: UNet, scratch: Path) -> float:
+    """Seconds that an average validation case takes, by one of median size that is predicted, written and scored."""
     if not exam.cases:
         return 0.0
-    times = []
-    with evaluating(learner.net):
-        model = exam.model(learner.net, tta=True)
-        # The first run pays for choosing kernels; the second is what a case costs.
-        for case in exam.cases[:1] * 2:
+    sizes = {case.name: math.prod(exam.store.open(case.name).shape) for case in exam.cases}
+    median = sorted(exam.cases, key=lambda case: sizes[case.name])[len(exam.cases) // 2]
+    with evaluating(net):
+        model = exam.model(net, tta=True)
+        # The first time pays for choosing kernels; the second is what a case costs.
+        for _ in range(2):
             begin = time.monotonic()
-            score(exam, case, predict_stored(exam, model, case, probabilities=True))
-            times.append(time.monotonic() - begin)
-    return times[-1] * len(exam.cases)
+            write_case(exam, scratch, median, predict_stored(exam, model, median, probabilities=True))
+            took = time.monotonic() - begin
+    return took * sum(sizes.values()) / len(sizes) / sizes[median.name]
 
 
 def _record(job: Job, fold: str, share_s: float | None) -> RunRecord:

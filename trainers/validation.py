@@ -82,7 +82,7 @@ def validate(exam: Exam, net: UNet, folder: Path, progress: Callable[[int, int],
             # One case is written while the next is predicted, no more: masks of 29 classes at 2048 x 2048 are 120 MB.
             while writing:
                 scores, size = _collect(writing.pop(), scores, size)
-            writing.append(writer.submit(_write, exam, folder / "validation", case, segmentation))
+            writing.append(writer.submit(write_case, exam, folder / "validation", case, segmentation))
             progress(done + 1, len(exam.cases))
         while writing:
             scores, size = _collect(writing.pop(), scores, size)
@@ -97,7 +97,8 @@ def _collect(future: Future[tuple[CaseScores, int]], scores: list[CaseScores], s
     return [*scores, score_of_case], size + written
 
 
-def _write(exam: Exam, folder: Path, case: Case, segmentation: Segmentation) -> tuple[CaseScores, int]:
+def write_case(exam: Exam, folder: Path, case: Case, segmentation: Segmentation) -> tuple[CaseScores, int]:
+    """Write a case's masks and probabilities into a folder; its scores, and the bytes of the probabilities."""
     write_segmentation(folder, case, segmentation)
     size = write_case_probabilities(folder / PROBABILITIES, case, segmentation)
     return score(exam, case, segmentation), size

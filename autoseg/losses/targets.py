@@ -64,7 +64,11 @@ def expand_codes(codes: Tensor, table: Tensor, ignore: Tensor | None, *, exclusi
     num, sets, heads = table.shape
     offset = torch.arange(num, device=codes.device, dtype=torch.int32).reshape(num, *[1] * (codes.ndim - 1)) * sets
     rows = codes + offset
-    channels = F.embedding(rows, table.reshape(num * sets, heads).float()).movedim(-1, 1)
+    shares = table.reshape(num * sets, heads).float()
+    if exclusive:
+        # Classes that touch may share a few pixels (the planner calls up to 0.1 % exclusive): each gets an equal part of them.
+        shares = shares / shares.sum(dim=1, keepdim=True).clamp(min=1)
+    channels = F.embedding(rows, shares).movedim(-1, 1)
     weight = None
     if ignore is not None:
         weight = F.embedding(rows, (~ignore).reshape(num * sets, 1).float()).movedim(-1, 1)

@@ -16,6 +16,8 @@ def by_hand(codes: Tensor, table: Tensor, ignore: Tensor | None, *, exclusive: b
             members = [float(value) for value in table[n, code]]
             ignored = ignore is not None and bool(ignore[n, code])
             background = [float(not any(members) and not ignored)] if exclusive else []
+            if exclusive and sum(members) > 1:
+                members = [value / sum(members) for value in members]
             channels.append(background + members)
             weights.append(float(not ignored))
     return channels, weights
@@ -30,7 +32,7 @@ def test_each_pixel_says_what_its_code_means(shape: tuple[int, ...], ignore: boo
     channels, weights = by_hand(given.codes, given.table, given.ignore, exclusive=exclusive)
     assert targets.channels.dtype == torch.float32
     assert targets.channels.shape == (3, 4 + exclusive, *shape)
-    assert targets.channels.movedim(1, -1).reshape(-1, 4 + exclusive).tolist() == channels
+    assert torch.allclose(targets.channels.movedim(1, -1).reshape(-1, 4 + exclusive), torch.tensor(channels))
     if ignore:
         assert targets.weight is not None
         assert targets.weight.shape == (3, 1, *shape)
