@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from autoseg.fingerprint.comparison import Arrangement, MirrorFit
 from autoseg.fingerprint.facts import CaseFacts
-from autoseg.fingerprint.likeness import sample_evenly
+from autoseg.fingerprint.likeness import sample_cases
 from autoseg.fingerprint.procrustes import Fit, Points, fit_pairs, flipped, residuals
 
 #: Cases compared pair by pair; more change no median by more than 1 / sqrt(100) of its spread.
@@ -32,7 +32,7 @@ KOREAN_SIDES = (("왼쪽", "오른쪽"), ("왼", "오른"), ("좌측", "우측")
 
 
 def measure_arrangement(cases: Sequence[CaseFacts], partners: NDArray[np.bool_], *, classes: Sequence[str]) -> Arrangement:
-    """Measure handedness and pose on an even sample of at most `MAX_CASES` cases.
+    """Measure handedness and pose on a sample of at most `MAX_CASES` cases.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def measure_arrangement(cases: Sequence[CaseFacts], partners: NDArray[np.bool_],
         Pairs that are independent of each other, see `likeness.unrelated`.
     classes : sequence of str
     """
-    few = sample_evenly(len(cases), MAX_CASES)
+    few = sample_cases(len(cases), MAX_CASES)
     sample, partners = [cases[i] for i in few], partners[np.ix_(few, few)]
     axes = len(sample[0].shape)
     points = np.array([[case.centroid(k) or (np.nan,) * axes for k in range(len(classes))] for case in sample], np.float64)
@@ -76,21 +76,23 @@ def _measure_fits(
     counted = [[facts.area for case in cases if (facts := case.classes[k])] for k in range(len(classes))]
     areas = np.array([np.mean(values) if values else np.nan for values in counted])
     fits = (
-        measure_mirror(points, swap, source=source, upright=upright) for swap, source in candidate_swaps(points, areas, classes=classes)
+        measure_mirror(points, swap, source=source, upright=upright, partners=partners)
+        for swap, source in candidate_swaps(points, areas, classes=classes)
     )
     return tuple(fit for fit in fits if fit is not None), _median(_nearest(upright.distance))
 
 
-def measure_mirror(points: Points, swap: tuple[int, ...], *, source: str, upright: Fit) -> MirrorFit | None:
+def measure_mirror(points: Points, swap: tuple[int, ...], *, source: str, upright: Fit, partners: NDArray[np.bool_]) -> MirrorFit | None:
     """How well the cases' mirror images, classes renamed by `swap`, fit the other cases. None if no two cases share enough classes.
 
-    `upright` is the fit of the cases as they are, NaN where a pair is not to be compared; the mirrored pairs compared are the same.
+    `upright` is the fit of the cases as they are; `partners` says which pairs are compared, mirrored or not.
     """
     axes = points.shape[-1]
     renamed = points[:, list(swap)]
     mirrored = [fit_pairs(flipped(renamed, axis), points, needed=axes + 1) for axis in range(axes)]
     distance = mirrored[0].distance  # the same for every axis: they differ by a rotation
-    np.fill_diagonal(distance, np.nan)
+    # A person's left hand is the mirror image of the right one: that says nothing of other people's.
+    distance[~partners] = np.nan
     both = ~np.isnan(distance).all(1) & ~np.isnan(upright.distance).all(1)
     if not both.any():
         return None

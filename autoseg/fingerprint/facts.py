@@ -107,7 +107,7 @@ class CaseFacts:
 
 
 #: Raised when a field changes its meaning or a measurement its method; an older fingerprint is measured again.
-FINGERPRINT_VERSION = 1
+FINGERPRINT_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,10 +26,10 @@ def measure_neighbours(names: Sequence[str], sketches: Sequence[Sketch]) -> Neig
         return None
     rows = standardise(np.stack([sketches[i].image for i in order]))
     neighbours = np.sum(rows[1:] * rows[:-1], axis=1)
-    step = max(1, len(rows) // MAX_CASES)
-    few = rows[::step]
-    first, second = np.triu_indices(len(few), 2 if step == 1 else 1)
-    others = (few @ few.T)[first, second]
+    few = np.array(sample_cases(len(rows), MAX_CASES))
+    first, second = np.triu_indices(len(few), 1)
+    apart = few[second] - few[first] > 1
+    others = (rows[few] @ rows[few].T)[first[apart], second[apart]]
     limit = float(np.percentile(others, 90))
     above = int((neighbours > limit).sum())
     return NeighbourLikeness(
@@ -57,9 +57,12 @@ def unrelated(cases: Sequence[CaseFacts], neighbours: NeighbourLikeness | None) 
     return np.asarray(table)
 
 
-def sample_evenly(length: int, most: int) -> list[int]:
-    """At most `most` of range(length), evenly spread."""
-    return [i * length // most for i in range(most)] if length > most else list(range(length))
+def sample_cases(length: int, most: int) -> list[int]:
+    """At most `most` of range(length), drawn at random with a fixed seed, ascending.
+
+    Not evenly spread: cases come in rhythms (right hand, left hand, right hand, ...), and every eighth of 800 is a right one.
+    """
+    return sorted(int(i) for i in np.random.default_rng(0).permutation(length)[:most])
 
 
 def measure_flips(sketches: Sequence[Sketch], partners: NDArray[np.bool_]) -> tuple[FlipLikeness, ...]:
@@ -71,7 +74,7 @@ def measure_flips(sketches: Sequence[Sketch], partners: NDArray[np.bool_]) -> tu
     partners : array of bool, shape (N, N)
         Which pairs are compared, see `unrelated`. Cases without a partner are left out; () if fewer than 3 cases have one.
     """
-    few = sample_evenly(len(sketches), MAX_FLIP_CASES)
+    few = sample_cases(len(sketches), MAX_FLIP_CASES)
     compared = partners[np.ix_(few, few)]
     if compared.any(axis=1).sum() < 3:
         return ()

@@ -14,7 +14,7 @@ from autoseg.case import Case, Dataset
 from autoseg.errors import DataError
 from autoseg.fingerprint.arrangement import measure_arrangement
 from autoseg.fingerprint.facts import CaseFacts, Fingerprint
-from autoseg.fingerprint.likeness import MAX_FLIP_CASES, measure_flips, measure_neighbours, sample_evenly, unrelated
+from autoseg.fingerprint.likeness import MAX_FLIP_CASES, measure_flips, measure_neighbours, sample_cases, unrelated
 from autoseg.fingerprint.measure_case import describe, files_of, identity_of_files, measure_loaded
 from autoseg.fingerprint.sketch import Sketch
 from autoseg.geometry import Geometry
@@ -59,7 +59,7 @@ def measure(dataset: Dataset, *, workers: int = 1, progress: Progress | None = N
     overlap = np.zeros((len(dataset.classes),) * 2, np.int64)
     # Workers need the declaration, not the list of all cases.
     work = partial(measure_case, replace(dataset, train=(), test=()))
-    compared = set(sample_evenly(len(dataset.train), MAX_FLIP_CASES))
+    compared = set(sample_cases(len(dataset.train), MAX_FLIP_CASES))
     values = max(1, FOREGROUND_VALUES // max(1, len(dataset.train)))
     for number, result in enumerate(map_cases(work, dataset.train, workers=workers, progress=progress)):
         problems += [problem for problem in result.problems if problem not in problems]

@@ -56,3 +56,28 @@ def test_two_points_in_space_have_a_direction() -> None:
     found = measure_arrangement(facts, unrelated(facts, None), classes=["a", "b"])
     assert found.turn_cases == 20
     assert 1 < found.turn_median < 8
+
+
+def both_hands(people: int) -> tuple[np.ndarray, list[str]]:
+    """Right and left hand of each person in turn, the left one the exact mirror image of the right one; and the persons."""
+    rng = np.random.default_rng(0)
+    right = np.array([[0.0, -40], [10, -10], [30, 5], [-20, 25], [5, 60]]) + rng.normal(0, 3, (people, 5, 2))
+    points = np.stack([right, right * [1, -1]], axis=1).reshape(2 * people, 5, 2)
+    return points, [f"person {i // 2}" for i in range(2 * people)]
+
+
+@pytest.mark.parametrize("people", [50, 100, 400])
+def test_two_hands_in_turn_are_both_in_the_sample(people: int) -> None:
+    # Every eighth of 800 hands in turn is a right one: a sample of those would find the mirrored arrangement nowhere.
+    points, persons = both_hands(people)
+    facts = facts_of_points(points, groups=persons)
+    fit = measure_arrangement(facts, unrelated(facts, None), classes=list("abcde")).fits[0]
+    assert fit.source == "as it stands"
+    assert 0.85 < fit.ratio < 1.15
+
+
+def test_a_persons_other_hand_proves_nothing() -> None:
+    # The mirror image of a hand lies on the same person's other hand exactly; compared with that one the ratio would be 0.
+    points, persons = both_hands(20)
+    facts = facts_of_points(points, groups=persons)
+    assert measure_arrangement(facts, unrelated(facts, None), classes=list("abcde")).fits[0].ratio > 0.85
