@@ -72,7 +72,7 @@ def make_plan(fingerprint: Fingerprint, budget: Budget, request: Request) -> Pla
     plan = Plan(
         name=request.name,
         dataset=fingerprint.dataset,
-        fingerprint=fingerprint.identity,
+        fingerprint=fingerprint.checksum(),
         labels=labels,
         num_axes=fingerprint.num_axes,
         unit=fingerprint.unit,

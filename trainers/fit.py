@@ -111,6 +111,7 @@ class Fit:
         clock.used_s = max(self.progress.used_s, run.time_spent().used_s)
         run.trim_metrics(self.epoch)
         self._unread: Tensor | None = None
+        self._loss = float("nan")
         self._saved_at = self._timed_at = time.monotonic()
         self._pace_s = 0.0
 
@@ -173,12 +174,11 @@ class Fit:
 
     def _read_loss(self) -> float:
         """The loss of the step before, which the device has finished by now."""
-        if self._unread is None:
-            return float("nan")
-        loss = float(self._unread)
-        self._unread = None
-        self.progress.loss_sum += loss
-        return loss
+        if self._unread is not None:
+            self._loss = float(self._unread)
+            self._unread = None
+            self.progress.loss_sum += self._loss
+        return self._loss
 
     def _end_epoch(self, lr: float) -> None:
         progress = self.progress

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from autoseg.fingerprint.comparison import Arrangement, FlipLikeness, NeighbourLikeness
@@ -170,3 +171,7 @@ class Fingerprint:
     arrangement: Arrangement
     flips: tuple[FlipLikeness, ...]
     hardware: Hardware | None = None
+
+    def checksum(self) -> str:
+        """16 hex digits of everything measured of the data: a plan made from another measurement of the same files differs in it."""
+        return hashlib.sha256(repr(replace(self, hardware=None)).encode()).hexdigest()[:16]

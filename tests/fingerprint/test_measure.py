@@ -1,6 +1,7 @@
 """A data set on disk, measured as a whole."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from autoseg.errors import DataError
-from autoseg.fingerprint import Fingerprint, identity_of, measure
+from autoseg.fingerprint import Fingerprint, hardware, identity_of, measure
 from autoseg.io.json_files import from_json, to_json
 from autoseg.io.layouts import read_dataset
 
@@ -78,3 +79,11 @@ def test_channels_that_do_not_fit_are_reported_by_file(tmp_path: Path) -> None:
     Image.fromarray(colour).save(root / "imagesTr" / "case2.png")
     with pytest.raises(DataError, match=r"case2\.png.*3 colour channels"):
         measure(read_dataset(root, "Small"))
+
+
+def test_the_checksum_follows_what_was_measured_and_not_the_machine(tmp_path: Path) -> None:
+    measured = measure(read_dataset(write_set(tmp_path / "Small"), "Small"))
+    there = from_json(to_json(measured), Fingerprint, source="test")
+    assert there.checksum() == measured.checksum()
+    assert replace(measured, hardware=hardware()).checksum() == measured.checksum()
+    assert replace(measured, priors=(0.5,)).checksum() != measured.checksum()
