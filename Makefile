@@ -40,7 +40,7 @@ demo: $(INSTALLED) ## the phantom and the three commands on it, in ./demo
 
 test: lint types ## ruff, mypy and the tests; makes .venv if need be
 	@echo "== pytest"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(INSTALLED_TEST) ## the tests marked slow
 	@echo "== pytest -m slow"

@@ -19,6 +19,7 @@ from autoseg.io.json_files import from_json, to_json
 from autoseg.plan import Plan, Stage
 
 FORMAT = "autoseg-checkpoint-1"
+ADVICE = "Delete it and train the fold again, or predict with other folds (--folds)."
 NET, OPTIMIZER = "net.", "optimizer."
 
 
@@ -89,11 +90,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except (SafetensorError, OSError) as error:
-        raise FileFormatError(f"{path} is damaged or no checkpoint ({error}). Delete it and train again, or take another one.") from None
+        raise FileFormatError(f"{path} is damaged or no checkpoint ({error}). {ADVICE}") from None
     if metadata.get("format") != FORMAT:
         raise FileFormatError(f"{path} is no checkpoint of this version of autoseg ({metadata.get('format', 'no format mark')})")
     if metadata.pop("checksum", "") != _checksum(tensors, metadata):
-        raise FileFormatError(f"{path} was altered or damaged: its checksum does not fit")
+        raise FileFormatError(f"{path} is damaged or was altered: its checksum does not fit. {ADVICE}")
     plan = from_json(metadata["plan"], Plan, source=f"the plan in {path}")
     return Checkpoint(
         plan=plan,

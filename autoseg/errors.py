@@ -18,6 +18,8 @@ class AutosegError(Exception):
     """Base of all errors that a user can mend."""
 
     exit_code = 2
+    #: What the command line puts before the message.
+    prefix = "Error: "
 
 
 class UsageError(AutosegError):

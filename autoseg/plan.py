@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -220,3 +221,28 @@ class Plan:
     budget: Budget
     stages: dict[str, Stage]
     reasons: dict[str, str] = field(default_factory=dict)
+
+
+def contradictions(plan: Plan) -> list[str]:
+    """Where the parts of a plan do not fit each other, as after an edit by hand; a sentence each."""
+    if not plan.stages:
+        return ["stages: must hold at least one configuration"]
+    return [f"stages.{key}: {problem}" for key, stage in plan.stages.items() for problem in _misfits(plan, key, stage)]
+
+
+def _misfits(plan: Plan, key: str, stage: Stage) -> Iterator[str]:
+    """Where a stage contradicts the rest of its plan."""
+    classes, network = len(plan.labels.classes), stage.network
+    heads = classes + plan.labels.exclusive
+    if stage.name != key:
+        yield f"name must be {key!r} like its key, got {stage.name!r}"
+    if network.num_heads != heads:
+        background = " and the background" if plan.labels.exclusive else ""
+        yield f"network.num_heads must be {heads}, one for each class{background}, got {network.num_heads}"
+    if network.in_channels != len(plan.normalization):
+        yield f"network.in_channels must be {len(plan.normalization)}, one for each normalization, got {network.in_channels}"
+    if len(stage.priors) != classes:
+        yield f"priors must hold {classes} numbers, one for each class, got {len(stage.priors)}"
+    for name, value in (("spacing", stage.spacing), ("image_shape", stage.image_shape)):
+        if len(value) != plan.num_axes:
+            yield f"{name} must hold {plan.num_axes} numbers, one for each axis of the data, got {len(value)}"

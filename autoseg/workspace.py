@@ -8,6 +8,8 @@ from pathlib import Path
 from autoseg.errors import UsageError
 
 LAST_PLANNED = "last_planned.txt"
+#: The folder beside the plans' folders in results/NAME; no plan may have this name.
+PREDICTIONS = "predictions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ class Workspace:
 
     def predictions(self, dataset: str) -> Path:
         """results/NAME/predictions, which holds a folder per run of predict."""
-        return self.results(dataset) / "predictions"
+        return self.results(dataset) / PREDICTIONS
 
     def raw_names(self) -> tuple[str, ...]:
         """Names of the folders in raw/."""
@@ -83,6 +85,8 @@ class Workspace:
             If nothing or more than one data set fits; the message lists what there is.
         """
         names = self.raw_names()
+        if given is not None and not given.strip():
+            raise UsageError(f"-d is empty; give the name of a data set{f' ({chr(44).join(names)})' if names else ''} or a folder.")
         if given is not None:
             return self._named(given, names)
         if len(names) == 1:

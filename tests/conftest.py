@@ -1,6 +1,11 @@
 """What all tests share: repeatable hypothesis draws, no workspace of the user's, and where the tree and the real data lie."""
 
+import os
 from pathlib import Path
+
+# Before torch is imported, here and in the processes that tests start: two test processes share two cores, and tiny nets on several
+# threads spend their time waiting for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings

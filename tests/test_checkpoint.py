@@ -70,7 +70,7 @@ def test_a_truncated_file_is_noticed(tmp_path: Path, kept: float) -> None:
     save_checkpoint(path, made())
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(FileFormatError, match=r"c\.safetensors is damaged or no checkpoint .* Delete it and train again"):
+    with pytest.raises(FileFormatError, match=r"c\.safetensors is damaged or no checkpoint .* Delete it and train the fold again"):
         load_checkpoint(path)
 
 

@@ -16,10 +16,17 @@ from autoseg.errors import AutosegError
 class Interrupted(AutosegError):
     """The user or the system asked the training to stop; everything up to the last iteration is saved."""
 
+    prefix = ""
+
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
+        self.signal_number = signal_number
         # The shell's convention: 130 after Ctrl-C, 143 after SIGTERM.
         self.exit_code = 128 + signal_number
+
+    def adding(self, sentence: str) -> Interrupted:
+        """The same with one more sentence."""
+        return Interrupted(f"{self} {sentence}", self.signal_number)
 
 
 class Interrupt:
@@ -27,6 +34,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.signal_number = 0
+        self._at_once = False
 
     @property
     def asked(self) -> bool:
@@ -40,10 +48,21 @@ class Interrupt:
                 f"Stopped at iteration {iteration}; {folder} holds it. The same command continues from there.", self.signal_number
             )
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Raise Interrupted right when a signal comes while the block runs: it does nothing that would have to be saved."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
     def _handle(self, signal_number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
         self.signal_number = signal_number
+        if self._at_once:
+            raise Interrupted("Stopped between two steps; everything before is saved. The same command continues.", signal_number)
 
 
 @contextmanager

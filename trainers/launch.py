@@ -127,7 +127,8 @@ def train_folds(job: Job, report: Report) -> dict[str, Summary]:
     for fold, cases in job.folds.items():
         missing = [name for name in (*cases.train, *cases.val) if not job.store.has(name)]
         if missing:
-            raise UsageError(f"fold{fold}: {len(missing)} cases are not prepared ({missing[0]} ...). Run plan_and_preprocess again.")
+            more = f" and {len(missing) - 1} other cases are" if len(missing) > 1 else " is"
+            raise UsageError(f"{job.folder(fold).path.name}: {missing[0]}{more} not prepared. Run plan_and_preprocess again.")
     summaries = {}
     mark = job.begun
     with listening() as interrupt:
@@ -159,7 +160,9 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
     """Train one fold to its end and validate it."""
     run = job.folder(fold)
     share_s = fold_share_s(job, fold)
-    record = run.start(_record(job, fold, share_s), restart=job.restart)
+    with interrupt.at_once():
+        record = _record(job, fold, share_s)
+    record = run.start(record, restart=job.restart)
     if run.summary.is_file():
         summary = load_summary(run.summary)
         report.begin(fold, "is done")
@@ -177,10 +180,12 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
     exam = _exam(job, plan, fold)
     clock = Clock(planned=stage.iterations, share_s=share_s, started=begun)
     watch = _watch(job, fold, report, exam, clock)
-    fit = Fit(settings, _sampler(job, stage, fold), clock, run, watch)
+    with interrupt.at_once():
+        fit = Fit(settings, _sampler(job, stage, fold), clock, run, watch)
     report.begin(fold, f"continues at iteration {fit.progress.iteration}" if fit.progress.iteration else _describe(stage, share_s))
     if share_s is not None:
-        clock.reserve_s = reserve_s(job, exam, fit)
+        with interrupt.at_once():
+            clock.reserve_s = reserve_s(job, exam, fit)
     learner = fit.until_done(interrupt)
     trained_s = clock.elapsed_s()
 

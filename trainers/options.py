@@ -90,6 +90,14 @@ def _recipe(stage: Stage, options: TrainOptions, expected: int) -> Recipe:
 def _traced(plan: Plan, stage: Stage) -> Stage:
     """The stage with its own traced memory; PlanError if the plan's device has less."""
     budget: Budget = plan.budget
+    planned = plan.stages[stage.name]
+    about = planned.memory.parts.get("activations", 0) * stage.batch / planned.batch
+    if about > 2 * budget.memory_bytes:
+        # Far beyond: tracing takes time for each sample.
+        raise PlanError(
+            f"--batch {stage.batch} needs about {about / GIB:.0f} GiB, but {budget.name} has {budget.memory_bytes / GIB:.1f} GiB; "
+            f"the plan's batch is {planned.batch}."
+        )
     memory = training_memory(
         stage,
         exclusive=plan.labels.exclusive,
@@ -101,6 +109,6 @@ def _traced(plan: Plan, stage: Stage) -> Stage:
     if memory.peak_bytes > budget.memory_bytes:
         raise PlanError(
             f"--batch {stage.batch} with {stage.recipe.optimizer} needs {memory.peak_bytes / GIB:.1f} GiB (traced), but {budget.name} has "
-            f"{budget.memory_bytes / GIB:.1f} GiB; the plan's batch is {plan.stages[stage.name].batch}."
+            f"{budget.memory_bytes / GIB:.1f} GiB; the plan's batch is {planned.batch}."
         )
     return replace(stage, memory=memory)

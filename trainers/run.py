@@ -16,6 +16,12 @@ from autoseg.plan import Stage
 from autoseg.trainers.options import TrainOptions
 
 BEST = "checkpoint_best.safetensors"
+RECORD = "run.json"
+BEGIN_ANEW = "Put the file back, or begin the fold anew with --restart."
+#: Checksums say little: what they stand for.
+MEANINGS = {"fingerprint": "the data set", "cases": "the fold's cases (splits.json)"}
+#: A value that is longer is cut in the list of differences.
+SHORT = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,17 +116,23 @@ class RunFolder:
         RunError
             If it holds a run that differs; the message lists the differences and names --restart.
         """
-        file = self.path / "run.json"
+        file = self.path / RECORD
         if restart and self.path.is_dir():
             self._clear()
+        if not self.last.is_file():
+            # Nothing is trained yet, and a failed attempt binds nobody; or the net was deleted, and the fold is not finished any more.
+            finished = (self.summary, self.path / "time.json") if self.summary.is_file() else ()
+            for leftover in (file, *finished):
+                leftover.unlink(missing_ok=True)
         if file.is_file():
-            there = load_json(file, RunRecord)
+            there = load_json(file, RunRecord, hint=BEGIN_ANEW)
             found = differences(there, record)
             if found:
                 listing = "\n".join(f"  {line}" for line in found)
                 raise RunError(
                     f"{self.path} holds a run with other settings (there -> now):\n{listing}\n"
-                    "Give the settings of that run to continue it, or --restart to discard it and begin anew."
+                    "Give the settings of that run to continue it. To keep it beside a new one, make another plan (--plan NAME); "
+                    "--restart discards it and begins anew."
                 )
             # What was derived from measurements when the run began holds for all of it.
             record = replace(record, stage=there.stage)
@@ -128,7 +140,8 @@ class RunFolder:
         return record
 
     def _clear(self) -> None:
-        for file in sorted(self.path.rglob("*"), reverse=True):
+        # The record last: if this is broken off, what is left still refuses other settings.
+        for file in sorted(self.path.rglob("*"), key=lambda path: (path.name != RECORD, path), reverse=True):
             if file.is_dir():
                 file.rmdir()
             else:
@@ -137,7 +150,7 @@ class RunFolder:
     def time_spent(self) -> TimeSpent:
         """What the fold has taken so far; nothing if it never began."""
         file = self.path / "time.json"
-        return load_json(file, TimeSpent) if file.is_file() else TimeSpent()
+        return load_json(file, TimeSpent, hint=BEGIN_ANEW) if file.is_file() else TimeSpent()
 
     def save_time(self, spent: TimeSpent) -> None:
         """Record what the fold has taken so far."""
@@ -180,4 +193,15 @@ def differences(there: RunRecord, now: RunRecord) -> list[str]:
 def _compare(a: Any, b: Any, path: str) -> list[str]:
     if isinstance(a, dict) and isinstance(b, dict):
         return [line for key in a | b for line in _compare(a.get(key), b.get(key), f"{path}.{key}" if path else str(key))]
-    return [] if a == b else [f"{path}: {a} -> {b}"]
+    return [] if a == b else [_said(path, a, b)]
+
+
+def _said(path: str, there: Any, now: Any) -> str:
+    """A difference as the user gave it: by the option's name, or by what a checksum stands for."""
+    if path in MEANINGS:
+        return f"{MEANINGS[path]}: {there} -> {now}"
+    option = path.removeprefix("options.")
+    name = f"--{option.replace('_', '-')}" if option != path else path
+    unset = "the plan's" if option != path else "none"
+    words = (unset if value is None else str(value) for value in (there, now))
+    return f"{name}: " + " -> ".join(f"{word[:SHORT]} ..." if len(word) > SHORT else word for word in words)

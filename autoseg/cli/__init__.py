@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import click
@@ -31,21 +33,21 @@ Examples, in a folder that holds raw/HandBone:
 )
 @click.version_option(__version__, prog_name="autoseg")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
+def cli(debug: bool) -> None:
     """Segment medical images with nothing to configure."""
-    context.obj = debug
 
 
 def main() -> None:
     """The entry point: an AutosegError becomes one message and an exit code."""
+    # Typed before the command or, as one does after an error, at the end of the line.
     debug = "--debug" in sys.argv[1:]
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         # A command's context.exit(code) comes back as a number, its ordinary end as None.
-        code: object = cli.main(standalone_mode=False)
+        code: object = cli.main(arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
-        click.echo("Stopped.", err=True)
+        click.echo("Stopped. What was finished is kept; the same command goes on.", err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
@@ -53,5 +55,26 @@ def main() -> None:
     except AutosegError as error:
         if debug:
             raise
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"{error.prefix}{error}", err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read the output has enough (autoseg ... | head); Python would complain once more when it closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {describe_os_error(error)}", err=True)
+        sys.exit(2)
+
+
+def describe_os_error(error: OSError) -> str:
+    """What the system refused, of which file, and what to do about it."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "Make room and run the same command again; what was finished is kept."
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENOENT):
+        advice = "Check that it may be read and written, or use another folder (-w for the workspace, -o for predictions)."
+    else:
+        advice = "What was finished is kept; the same command goes on once this is mended."
+    return f"{where}{error.strerror or error}. {advice}"

@@ -30,7 +30,7 @@ def command() -> None:
     """A synthetic data set of hand X-rays in the files of HandBone, and how well its test images were segmented."""
 
 
-@command.command(name="make", epilog=EPILOG)
+@command.command(name="make", short_help="Draw the data set, with the truth of its test images.", epilog=EPILOG)
 @workspace_option
 @click.option("--people", type=int, default=40, show_default=True, metavar="N", help="People to train on; 36 % as many to test.")
 @click.option("--size", type=int, default=512, show_default=True, metavar="PX", help="Edge of the square images, 64 to 4096.")
@@ -41,14 +41,14 @@ def make(workspace: Path, people: int, size: int, seed: int, workers: int) -> No
     from autoseg.demo import write_phantom
 
     try:
-        with Bar("Drawing hands", "images") as bar:
+        with Bar("Drawing hands", "image") as bar:
             files = write_phantom(workspace, people=people, size=size, seed=seed, workers=workers, progress=bar)
     except ValueError as error:
         raise UsageError(str(error)) from None
     click.echo(f"{files.num_train} training and {files.num_test} test images of {size} x {size} are in {files.raw}")
 
 
-@command.command(name="score", epilog=EPILOG)
+@command.command(name="score", short_help="Dice per class of the test images.", epilog=EPILOG)
 @workspace_option
 @click.option("-p", "--predictions", type=click.Path(path_type=Path), metavar="DIR", help="[default: the ensemble's]")
 def score(workspace: Path, predictions: Path | None) -> None:

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from autoseg.errors import UsageError
-from autoseg.workspace import Workspace
+from autoseg.io.names import escape_name
+from autoseg.workspace import PREDICTIONS, Workspace
+
+if TYPE_CHECKING:
+    from autoseg.plan import Plan
+
+#: What to do about a plan or splits that cannot be used.
+AGAIN = "Mend it, or delete it and run plan_and_preprocess again."
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def positive(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """A click callback: UsageError unless the number is above 0 and finite."""
+    name = max(parameter.opts, key=len)
+    if value is not None and value <= 0:
+        raise UsageError(f"{name} must be positive, got {value:g}")
+    if value is not None and not math.isfinite(value):
+        raise UsageError(f"{name} must be a finite number, got {value}")
+    return value
+
+
+def plan_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A click callback: UsageError unless a file and a folder of results may have the name."""
+    if escape_name(value) != value or not value or value == PREDICTIONS:
+        raise UsageError(f"--plan {value}: a plan's name becomes a file name: no slashes, no dot in front, and not {PREDICTIONS}.")
+    return value
 
 
 def workspace_option(function: F) -> F:
@@ -21,6 +46,7 @@ def workspace_option(function: F) -> F:
         "-w",
         "--workspace",
         type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
         default=Path("."),
         envvar="AUTOSEG_WORKSPACE",
         help="Folder with raw/, preprocessed/ and results/.  [default: the current folder, or $AUTOSEG_WORKSPACE]",
@@ -36,7 +62,9 @@ def dataset_option(function: F) -> F:
 
 def plan_option(function: F) -> F:
     """--plan"""
-    return click.option("--plan", "plan_name", metavar="NAME", default="default", show_default=True, help="Name of the plan.")(function)
+    return click.option(
+        "--plan", "plan_name", metavar="NAME", default="default", show_default=True, callback=plan_name, help="Name of the plan."
+    )(function)
 
 
 def choose_dataset(workspace: Path, given: str | None, *, results_suffice: bool = False) -> tuple[Workspace, Path]:
@@ -57,6 +85,33 @@ def choose_dataset(workspace: Path, given: str | None, *, results_suffice: bool 
     folder, sentence = place.resolve(given)
     click.echo(f"{sentence[0].upper()}{sentence[1:]}")
     return place, folder
+
+
+def load_plan(file: Path) -> Plan:
+    """A plan that a person may have edited.
+
+    Raises
+    ------
+    FileFormatError
+        Naming the file and what is wrong with it.
+    """
+    from autoseg.errors import FileFormatError
+    from autoseg.io.json_files import load_json, read_plain_json
+    from autoseg.plan import PLAN_VERSION, Plan, contradictions
+
+    try:
+        content = read_plain_json(file)
+    except FileFormatError as error:
+        raise FileFormatError(f"{error}. {AGAIN}") from None
+    version = content.get("version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > PLAN_VERSION:
+        # Asked before the rest is checked: a newer file may well hold keys that are not known here.
+        raise FileFormatError(f"{file} is of version {version}, newer than this autoseg (version {PLAN_VERSION}); update autoseg.")
+    plan = load_json(file, Plan, hint=AGAIN)
+    if problems := contradictions(plan):
+        listing = "\n".join(f"  {problem}" for problem in problems)
+        raise FileFormatError(f"{file} was edited wrongly:\n{listing}\n{AGAIN}")
+    return plan
 
 
 def parse_folds(texts: tuple[str, ...], known: int) -> tuple[str, ...]:
@@ -87,5 +142,5 @@ def _parse_part(part: str, text: str) -> list[str]:
         return ["all"]
     match = re.fullmatch(r"(?:fold)?(\d+)(?:\.\.(?:fold)?(\d+))?", part)
     if match is None or (match[2] is not None and int(match[2]) < int(match[1])):
-        raise UsageError(f"{text} names no folds; say fold0..4, fold0,2, 0 or all.")
+        raise UsageError(f"{text or 'an empty text'} names no folds; say fold0..4, fold0,2, 0 or all.")
     return [str(k) for k in range(int(match[1]), int(match[2] or match[1]) + 1)]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import choose_dataset, dataset_option, plan_option, workspace_option
-from autoseg.cli.progress import Bar, duration
+from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, load_plan, plan_option, positive, workspace_option
+from autoseg.cli.progress import Bar, duration, size
 from autoseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ Examples:
 @dataset_option
 @workspace_option
 @click.option("--gpu", metavar="NAME", help="Plan for this GPU (v100-32gb, rtx3090, ...) or cpu.  [default: the GPU of this machine]")
-@click.option("--gpu-memory", type=float, metavar="GIB", help="Plan for a GPU with this much memory.")
+@click.option("--gpu-memory", type=float, metavar="GIB", callback=positive, help="Plan for a GPU with this much memory.")
 @click.option("--configs", metavar="LIST", help="Configurations, separated by commas.  [default: those the data set needs]")
-@click.option("--hours", type=float, metavar="H", help="Wall time for the training of all folds.")
+@click.option("--hours", type=float, metavar="H", callback=positive, help="Wall time for the training of all folds.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that read and prepare.  [default: all cores]")
 @plan_option
 def command(
@@ -54,8 +54,6 @@ def command(
     from autoseg.fingerprint.hardware import count_cores
     from autoseg.io.layouts import read_dataset
 
-    if hours is not None and hours <= 0:
-        raise UsageError(f"--hours must be positive, got {hours:g}")
     place, folder = choose_dataset(workspace, dataset)
     budget = choose_budget(gpu, gpu_memory, hours)
     raw = read_dataset(folder)
@@ -105,29 +103,31 @@ def measured(place: Workspace, raw: Dataset, workers: int) -> Fingerprint:
         except FileFormatError as error:
             logger.info("measuring again: %s", error)
         else:
-            if Path(known.root).resolve() != raw.root.resolve() and Path(known.root).is_dir():
+            elsewhere = Path(known.root).resolve() != raw.root.resolve() and Path(known.root).is_dir()
+            # A workspace that was copied holds its own copy of the data in raw/, to which the name belongs.
+            if elsewhere and raw.root.resolve() != (place.raw / raw.name).resolve():
                 raise UsageError(
                     f"the name {raw.name} is taken in this workspace by {known.root}; "
                     f"rename the folder {raw.root}, or use another workspace (-w)."
                 )
             if known.version == FINGERPRINT_VERSION and known.identity == identity_of(raw):
                 click.echo(f"  Fingerprint: unchanged ({file})")
-                return _with_hardware(file, known)
-    with Bar("Measuring", "cases") as bar:
+                return _as_it_is_here(file, known, raw.root)
+    with Bar("Measuring", "case") as bar:
         fingerprint = measure(raw, workers=workers, progress=bar)
-    return _with_hardware(file, fingerprint)
+    return _as_it_is_here(file, fingerprint, raw.root)
 
 
-def _with_hardware(file: Path, fingerprint: Fingerprint) -> Fingerprint:
-    """The fingerprint with the machine at hand in it, written if that changes it."""
+def _as_it_is_here(file: Path, fingerprint: Fingerprint, root: Path) -> Fingerprint:
+    """The fingerprint with the machine at hand and the data's place in it, written if that changes it."""
     from dataclasses import replace
 
     from autoseg.fingerprint.hardware import hardware
     from autoseg.io.json_files import save_json
 
-    here = hardware()
-    if fingerprint.hardware != here or not file.is_file():
-        fingerprint = replace(fingerprint, hardware=here)
+    now = replace(fingerprint, hardware=hardware(), root=str(root.resolve()))
+    if now != fingerprint or not file.is_file():
+        fingerprint = now
         save_json(file, fingerprint)
     return fingerprint
 
@@ -140,10 +140,12 @@ def made_splits(place: Workspace, fingerprint: Fingerprint) -> Splits:
     file = place.splits_file(fingerprint.dataset)
     names = {case.name for case in fingerprint.cases}
     if file.is_file():
-        known = load_json(file, Splits)
+        known = load_json(file, Splits, hint=AGAIN)
         if all(set(fold.train) | set(fold.val) <= names for fold in known.folds) and {n for f in known.folds for n in f.val} == names:
             return known
-        click.echo(f"  {file} names other cases than the data set holds: the folds are made anew")
+        earlier = file.with_name("splits_earlier.json")
+        file.replace(earlier)
+        click.echo(f"  {file} does not name the cases that the data set holds: the folds are made anew; the earlier ones are in {earlier}")
     splits = make_splits(fingerprint)
     save_json(file, splits)
     for key in ("groups", "folds", "missing"):
@@ -156,24 +158,25 @@ def planned(place: Workspace, fingerprint: Fingerprint, budget: Budget, splits: 
     """Make the plan and print what was decided and why; a plan made from the same inputs is kept."""
     import torch
 
-    from autoseg.io.json_files import load_json, save_json
-    from autoseg.plan import Plan
+    from autoseg.io.json_files import save_json
     from autoseg.planners import PLANNERS, Request
 
     file = place.plan_file(fingerprint.dataset, name)
+    replaces = ""
     if file.is_file():
-        known = load_json(file, Plan)
+        known = load_plan(file)
         wanted = set(configs) <= set(known.stages)
-        if known.fingerprint == fingerprint.identity and known.budget == budget and wanted:
+        if known.fingerprint == fingerprint.checksum() and known.budget == budget and wanted:
             click.echo(f"  Plan: unchanged ({file})")
             return known
+        replaces = f" replaces the one for {known.budget.name}; --plan NAME keeps both"
     here = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(here) if budget.kind == here and budget.hours is not None else None
     click.echo(f"  Planning for {budget.name} ...")
     plan = PLANNERS["default"](fingerprint, budget, Request(name=name, configs=configs, num_folds=len(splits.folds), device=device))
     save_json(file, plan)
     show(plan)
-    click.echo(f"  Plan: {file}")
+    click.echo(f"  Plan: {file}{replaces}")
     return plan
 
 
@@ -205,11 +208,9 @@ def say_disk(place: Workspace, fingerprint: Fingerprint, plan: Plan) -> None:
             item = 4 if stage.resample else np.dtype(case.dtype).itemsize
             needed += math.prod(case.shape) * (item * fingerprint.num_channels + 1)
     free = shutil.disk_usage(place.root).free
-    click.echo(f"  Disk: at most {needed / 1e9:.2f} GB for the prepared cases, {free / 1e9:.0f} GB are free")
+    click.echo(f"  Disk: at most {size(needed)} for the prepared cases, {size(free)} are free")
     if needed > 2 * free:
-        raise UsageError(
-            f"{place.root.resolve()} has {free / 1e9:.1f} GB free, too little for the prepared cases; use another workspace (-w)."
-        )
+        raise UsageError(f"{place.root.resolve()} has {size(free)} free, too little for the prepared cases; use another workspace (-w).")
 
 
 def prepared(place: Workspace, raw: Dataset, plan: Plan, workers: int) -> None:
@@ -219,7 +220,7 @@ def prepared(place: Workspace, raw: Dataset, plan: Plan, workers: int) -> None:
 
     for stage in plan.stages.values():
         store = PreparedStore(place.store_folder(plan.dataset, plan_key(plan, stage)))
-        with Bar(f"Preparing {stage.name}", "cases") as bar:
+        with Bar(f"Preparing {stage.name}", "case") as bar:
             made = prepare_dataset(raw, plan, stage=stage, store=store, workers=workers, progress=bar)
         if not made:
             click.echo(f"  Preparing {stage.name}: all {len(raw.train)} cases are there")

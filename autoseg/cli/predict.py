@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import choose_dataset, dataset_option, parse_folds, workspace_option
-from autoseg.cli.progress import Bar
+from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, parse_folds, workspace_option
+from autoseg.cli.progress import Bar, count
 from autoseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def command(
     place, folder = choose_dataset(workspace, dataset, results_suffice=source is not None)
 
     from autoseg.infer.devices import parse_devices
+    from autoseg.io.filenames import image_stem
     from autoseg.io.layouts import read_dataset
     from autoseg.predictor import Predictor
 
@@ -74,11 +75,13 @@ def command(
     used = parse_devices(device)
     if len(used) > 1:
         raise UsageError(f"--device {device}: predict uses one device; name one of them.")
-    click.echo(f"Predicting {len(cases)} images with {choice.run.name}, {choice.note}, on {used[0]}")
+    click.echo(f"Predicting {count(len(cases), 'image')} with {choice.run.name}, {choice.note}, on {used[0]}")
     predictor = Predictor.from_choice(choice, device=used[0], tta=not no_tta, step=step)
     run = "ensemble" if ensemble else f"{predictor.stage}-fold{'_'.join(choice.folds)}"
-    out = output or place.predictions(folder.name) / (run if source is None else f"{run}_{source.stem or source.resolve().name}")
-    with Bar("Predicting", "images") as bar:
+    out = output or place.predictions(folder.name) / (run if source is None else f"{run}_{image_stem(source.resolve())}")
+    if source is not None and out.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"-o {out} lies in the folder of the images to predict; name a folder outside of {source}.")
+    with Bar("Predicting", "image") as bar:
         outcome = predictor.predict_files(cases, out, dataset=raw, overwrite=overwrite, progress=bar)
     context.exit(conclude(outcome, out))
 
@@ -98,13 +101,13 @@ def choose(
     place: Workspace, name: str, plan: str | None, config: str | None, trainer: str | None, *, ensemble: bool, folds: str | None
 ) -> Choice:
     """The run and its folds."""
-    from autoseg.infer.folds import choose_folds, find_run
+    from autoseg.infer.folds import NUM_FOLDS, choose_folds, find_run
     from autoseg.io.json_files import load_json
     from autoseg.planners.folds import Splits
 
     run = find_run(place.results(name), plan=plan, config=config, trainer=trainer)
     splits = place.splits_file(name)
-    total = len(load_json(splits, Splits).folds) if splits.is_file() else 5
+    total = len(load_json(splits, Splits, hint=AGAIN).folds) if splits.is_file() else NUM_FOLDS
     wanted = None if folds is None else parse_folds((folds,), total)
     return choose_folds(run, wanted, ensemble=ensemble, total=total)
 
@@ -112,8 +115,10 @@ def choose(
 def conclude(outcome: Outcome, out: Path) -> int:
     """Say what was done; the exit code."""
     if outcome.skipped:
-        click.echo(f"{len(outcome.skipped)} images were finished before; --overwrite predicts them again")
+        click.echo(f"{count(len(outcome.skipped), 'image')} finished before; --overwrite predicts again")
     for name, reason in outcome.failures.items():
         click.echo(f"Failed: {name}: {reason}", err=True)
-    click.echo(f"{len(outcome.done) + len(outcome.skipped)} images are in {out}")
+    finished = len(outcome.done) + len(outcome.skipped)
+    failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
+    click.echo(f"Predictions of {count(finished, 'image')} in {out}{failed}" if finished else f"No image could be predicted{failed}")
     return 1 if outcome.failures else 0

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 #: Seconds between two plain lines.
 LINE_EVERY_S = 15.0
+UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
 
 def duration(seconds: float) -> str:
@@ -28,6 +29,29 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def size(num_bytes: float) -> str:
+    """Bytes as a person says them.
+
+    >>> size(700), size(35_400), size(2_100_000), size(7.8e10)
+    ('700 bytes', '35 KB', '2.1 MB', '78 GB')
+    """
+    if num_bytes < 1000:
+        return f"{num_bytes:.0f} bytes"
+    unit = 0
+    while num_bytes >= 999.5 and unit < 4:
+        num_bytes, unit = num_bytes / 1000, unit + 1
+    return f"{num_bytes:.1f} {UNITS[unit]}" if num_bytes < 10 else f"{num_bytes:.0f} {UNITS[unit]}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> count(1, "image"), count(0, "image"), count(12_000, "case")
+    ('1 image', '0 images', '12,000 cases')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 class Bar:
     """Progress of `total` things.
 
@@ -36,6 +60,7 @@ class Bar:
     what : str
         Such as "Measuring".
     unit : str
+        One of them, such as "case".
     """
 
     def __init__(self, what: str, unit: str) -> None:
@@ -63,4 +88,4 @@ class Bar:
         if self._bar is not None:
             self._bar.close()
         if kind is None and self._last[1]:
-            click.echo(f"  {self.what}: {self._last[0]} {self.unit} in {duration(time.monotonic() - self._begun)}")
+            click.echo(f"  {self.what}: {count(self._last[0], self.unit)} in {duration(time.monotonic() - self._begun)}")

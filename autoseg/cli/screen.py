@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from autoseg.cli.progress import LINE_EVERY_S, duration
+from autoseg.cli.progress import LINE_EVERY_S, count, duration, size
 
 if TYPE_CHECKING:
     from autoseg.evaluate import Summary
@@ -59,10 +59,10 @@ class Screen:
         """A fold is finished."""
         self._close()
         dice, num = summary.mean["dice"], len(summary.cases)
-        click.echo(f"{name_of(fold)}: done" + ("" if dice is None else f", validation Dice {dice:.4f} over {num} cases"))
+        click.echo(f"{name_of(fold)}: done" + ("" if dice is None else f", validation Dice {dice:.4f} over {count(num, 'case')}"))
         if num:
-            megabytes = probability_bytes / 1e6
-            click.echo(f"  {name_of(fold)}: its out-of-fold probabilities take {megabytes:.1f} MB, {megabytes / num:.2f} a case")
+            each = size(probability_bytes / num)
+            click.echo(f"  {name_of(fold)}: probabilities of its validation images take {size(probability_bytes)}, {each} each")
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import choose_dataset, dataset_option, parse_folds, plan_option, workspace_option
+from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, load_plan, parse_folds, plan_option, positive, workspace_option
 from autoseg.cli.progress import duration
 from autoseg.cli.screen import Screen
 from autoseg.errors import UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autoseg.evaluate import Summary
     from autoseg.plan import Plan
     from autoseg.planners.folds import Splits
-    from autoseg.trainers import FoldCases
+    from autoseg.trainers import FoldCases, Job
     from autoseg.workspace import Workspace
 
 EPILOG = """\b
@@ -43,10 +43,10 @@ The same command again continues what was stopped and skips what is done.
 @click.option("--trainer", metavar="NAME", default="default", show_default=True, help="Recipe: default (the plan's), sgd or adamw.")
 @click.option("--epochs", type=int, metavar="N", help="Length of the training.  [default: the plan's]")
 @click.option("--iterations-per-epoch", type=int, metavar="N", help="Steps in an epoch.  [default: the plan's]")
-@click.option("--hours", type=float, metavar="H", help="Wall time of all folds named here, restarts and validation included.")
-@click.option("--lr", type=float, metavar="LR", help="Largest learning rate.")
+@click.option("--hours", type=float, metavar="H", callback=positive, help="Wall time of all these folds, restarts and validation included.")
+@click.option("--lr", type=float, metavar="LR", callback=positive, help="Largest learning rate.")
 @click.option("--batch", type=int, metavar="N", help="Samples in a step; its memory is traced first.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="All draws follow from it.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Another seed, other random draws.")
 @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1; cuda:0,1 trains folds side by side.  [default: the first GPU]")
 @click.option("--restart", is_flag=True, help="Discard what these folds have trained so far.")
 @click.pass_context
@@ -71,13 +71,11 @@ def command(
     begun = time.monotonic()
     if epochs is not None and hours is not None:
         raise UsageError("--epochs and --hours exclude each other: a training ends after a number of steps or after a time.")
-    if hours is not None and hours <= 0:
-        raise UsageError(f"--hours must be positive, got {hours:g}")
     place, folder = choose_dataset(workspace, dataset)
 
     from autoseg.io.layouts import read_dataset
     from autoseg.preprocess.store import PreparedStore, plan_key
-    from autoseg.trainers import Job, TrainOptions, train_folds
+    from autoseg.trainers import Interrupted, Job, TrainOptions, train_folds
 
     options = TrainOptions(trainer=trainer, epochs=epochs, iterations_per_epoch=iterations_per_epoch, batch=batch, lr=lr, seed=seed)
     plan, raw = load(place, folder, plan_name), read_dataset(folder)
@@ -103,23 +101,25 @@ def command(
         restart=restart,
         begun=begun,
     )
-    summaries = train_folds(job, Screen())
-    conclude(job.plan.dataset, config, summaries, num_folds=len(splits.folds))
+    try:
+        summaries = train_folds(job, Screen())
+    except Interrupted as stop:
+        if restart:
+            raise stop.adding("Leave out --restart then: it would begin anew.") from None
+        raise
+    conclude(job, summaries, num_folds=len(splits.folds))
 
 
 def load(place: Workspace, folder: Path, name: str) -> Plan:
     """The data set's plan of this name; UsageError says how to make one."""
-    from autoseg.io.json_files import load_json
-    from autoseg.plan import PLAN_VERSION, Plan
-
     file = place.plan_file(folder.name, name)
     if not file.is_file():
         there = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) if file.parent.is_dir() else ""
         known = f"; there are {there}" if there else ""
         raise UsageError(f"{folder.name} has no plan {name}{known}. Make it: autoseg plan_and_preprocess -d {folder.name}.")
-    plan = load_json(file, Plan)
-    if plan.version > PLAN_VERSION:
-        raise UsageError(f"{file} is of version {plan.version}, newer than this autoseg (version {PLAN_VERSION}); update autoseg.")
+    plan = load_plan(file)
+    if plan.dataset != folder.name:
+        raise UsageError(f"{file} is the plan of the data set {plan.dataset}, not of {folder.name}. {AGAIN}")
     return plan
 
 
@@ -128,7 +128,7 @@ def load_splits(place: Workspace, plan: Plan) -> Splits:
     from autoseg.io.json_files import load_json
     from autoseg.planners.folds import Splits
 
-    return load_json(place.splits_file(plan.dataset), Splits)
+    return load_json(place.splits_file(plan.dataset), Splits, hint=AGAIN)
 
 
 def fold_cases(splits: Splits, fold: str) -> FoldCases:
@@ -210,12 +210,16 @@ def _warn_of_hours(plan: Plan, config: str, device: torch.device, folds: int) ->
     )
 
 
-def conclude(dataset: str, config: str, summaries: dict[str, Summary], *, num_folds: int) -> None:
+def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None:
     """The Dice of all folds together, and the next command."""
+    from autoseg.infer.folds import find_folds
+
     scored = {fold: summary.mean["dice"] for fold, summary in summaries.items() if summary.mean.get("dice") is not None}
     if len(scored) > 1:
         values = [value for value in scored.values() if value is not None]
         click.echo(f"Mean validation Dice of {len(values)} folds: {sum(values) / len(values):.4f}")
-    missing = num_folds - len([fold for fold in summaries if fold != "all"])
-    more = f" (or first the other folds: autoseg train {config} fold0..{num_folds - 1})" if 0 < missing < num_folds else ""
-    click.echo(f"Next: autoseg predict{' --ensemble' if len(summaries) > 1 else ''}{more}")
+    finished = find_folds(job.folder(next(iter(summaries))).path.parent)
+    missing = num_folds - len([fold for fold in finished if fold != "all"])
+    more = f" (or first the other folds: autoseg train {job.config} fold0..{num_folds - 1})" if 0 < missing < num_folds else ""
+    which = "" if len(finished) == 1 else " --folds all" if "all" in summaries else " --ensemble"
+    click.echo(f"Next: autoseg predict{which}{more}")

@@ -71,7 +71,8 @@ def find_run(folder: Path, *, plan: str | None = None, config: str | None = None
     names = ", ".join(str(run.relative_to(folder)) for run in runs)
     wanted = [run for run in runs if _is_wanted(run, plan, config, trainer)]
     if not wanted:
-        raise UsageError(f"{folder} holds no such run; trained are {names}.")
+        asked = ", ".join(f"--{name} {value}" for name, value in (("plan", plan), ("config", config), ("trainer", trainer)) if value)
+        raise UsageError(f"{folder} holds no run with {asked}; trained are {names} (PLAN/CONFIG-TRAINER).")
     if len(wanted) > 1:
         raise UsageError(f"{folder} holds several trained runs: {names}. Name one with --config, --plan, --trainer.")
     return wanted[0]

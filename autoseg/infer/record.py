@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from autoseg.budget import Precision
 from autoseg.case import Case
-from autoseg.errors import FileFormatError
+from autoseg.errors import FileFormatError, UsageError
 from autoseg.io.json_files import load_json, save_json
 
 RECORD = "predict.json"
@@ -67,10 +67,18 @@ class Journal:
     folder : Path
     record : RunRecord
         Of this run, `done` empty.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds files that are no predictions.
     """
 
     def __init__(self, folder: Path, record: RunRecord) -> None:
         self.path = folder / RECORD
+        if not self.path.exists() and folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            # A case's earlier output is replaced or removed: among files of somebody else that would be theirs.
+            raise UsageError(f"{folder} is not empty and holds no predictions (no {RECORD}); name another folder (-o), a new or empty one.")
         self.record = record
         self.done = self._earlier()
         self._written = 0.0

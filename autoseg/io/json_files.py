@@ -6,14 +6,19 @@ import json
 from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from autoseg.errors import FileFormatError
 from autoseg.io.atomic import write_bytes
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 T = TypeVar("T")
+#: A value that is longer is not repeated in a message.
+SHORT = 60
 
 
 def adapter(cls: type[T]) -> TypeAdapter[T]:
@@ -31,8 +36,8 @@ def to_json(value: object) -> str:
     return adapter(type(value)).dump_json(value, indent=2).decode() + "\n"
 
 
-def from_json(text: str, cls: type[T], *, source: str) -> T:
-    """The dataclass `cls` from JSON text; `source` names the file in messages.
+def from_json(text: str, cls: type[T], *, source: str, hint: str = "") -> T:
+    """The dataclass `cls` from JSON text; `source` names the file in messages, `hint` says what to do about it.
 
     Raises
     ------
@@ -42,7 +47,8 @@ def from_json(text: str, cls: type[T], *, source: str) -> T:
     try:
         return adapter(cls).validate_json(text)
     except ValidationError as error:
-        raise FileFormatError(f"{source} is not a valid {cls.__name__.lower()} file:\n{describe(error)}") from None
+        message = f"{source} is damaged or was edited wrongly:\n{describe(error)}"
+        raise FileFormatError(f"{message}\n{hint}" if hint else message) from None
 
 
 def describe(error: ValidationError) -> str:
@@ -50,8 +56,20 @@ def describe(error: ValidationError) -> str:
     lines = []
     for item in error.errors()[:20]:
         where = ".".join(str(part) for part in item["loc"]) or "(top)"
-        lines.append(f"  {where}: {item['msg']}")
+        lines.append(f"  {where}: {_why(item)}")
     return "\n".join(lines)
+
+
+def _why(item: ErrorDetails) -> str:
+    """pydantic's reason in this house's words, with the value that was found."""
+    if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return "unknown key"
+    if item["type"] == "missing":
+        return "is missing"
+    reason = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    found = item["input"]
+    is_short = isinstance(found, str | int | float | None) and len(repr(found)) <= SHORT
+    return f"{reason}, got {found!r}" if is_short and item["type"] not in ("value_error", "json_invalid") else reason
 
 
 def save_json(path: Path, value: object) -> None:
@@ -59,15 +77,15 @@ def save_json(path: Path, value: object) -> None:
     write_bytes(path, to_json(value).encode())
 
 
-def load_json(path: Path, cls: type[T]) -> T:
-    """Read a dataclass; FileFormatError names the file and what is wrong."""
+def load_json(path: Path, cls: type[T], *, hint: str = "") -> T:
+    """Read a dataclass; FileFormatError names the file and what is wrong, and says with `hint` what to do about it."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise FileFormatError(f"{path} does not exist") from None
+        raise FileFormatError(f"{path} does not exist. {hint}".rstrip()) from None
     except (OSError, UnicodeDecodeError) as error:
         raise FileFormatError(f"{path} cannot be read: {error}") from None
-    return from_json(text, cls, source=str(path))
+    return from_json(text, cls, source=str(path), hint=hint)
 
 
 def read_plain_json(path: Path) -> Any:

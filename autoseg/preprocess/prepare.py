@@ -35,7 +35,7 @@ def prepare(loaded: LoadedCase, plan: Plan, *, stage: Stage) -> Prepared:
     image, geometry, labels = loaded.image, loaded.geometry, loaded.labels
     if len(image) != len(plan.normalization) or geometry.num_axes != plan.num_axes:
         raise PlanError(
-            f"case {loaded.case.name} has {len(image)} channels and {geometry.num_axes} axes; "
+            f"{', '.join(map(str, loaded.case.images)) or loaded.case.name}: has {len(image)} channels and {geometry.num_axes} axes; "
             f"the plan {plan.name} is for {len(plan.normalization)} and {plan.num_axes}"
         )
     box = nonzero_box(image) if plan.crop_to_nonzero else tuple((0, n) for n in geometry.shape)

@@ -257,4 +257,25 @@ def _save(path: Path, array: NDArray[Any], chunks: tuple[int, ...]) -> None:
 
 
 def _open(path: Path) -> Slicable:
-    return cast(Slicable, blosc2.open(str(path), mode="r", dparams={"nthreads": 1}))
+    try:
+        return _Named(path, cast(Slicable, blosc2.open(str(path), mode="r", dparams={"nthreads": 1})))
+    except (RuntimeError, ValueError) as error:
+        raise FileFormatError(_damaged(path)) from error
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} is damaged. Delete the folder {path.parent} and run plan_and_preprocess again: it makes the case anew."
+
+
+class _Named:
+    """A blosc2 array whose errors name its file."""
+
+    def __init__(self, path: Path, array: Slicable) -> None:
+        self.path, self.array = path, array
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        try:
+            return self.array[key]
+        except (RuntimeError, ValueError) as error:
+            raise FileFormatError(_damaged(self.path)) from error

@@ -107,7 +107,7 @@ def test_other_options_on_a_run_that_exists(autoseg: Autoseg, planned: Path, tmp
     assert autoseg(*command, "--epochs", 1).code == 0
     done = autoseg(*command, "--epochs", 2)
     assert done.code == 2
-    assert "options.epochs: 1 -> 2" in done.err
+    assert "--epochs: 1 -> 2" in done.err
     assert "--restart" in done.err
     assert autoseg(*command, "--epochs", 2, "--restart").code == 0
 
@@ -133,6 +133,8 @@ def test_damaged_files_are_named(autoseg: Autoseg, planned: Path, tmp_path: Path
 def test_debug_shows_where_it_happened(autoseg: Autoseg, raw_only: Path) -> None:
     with pytest.raises(UsageError, match="-d Nothing"):
         autoseg("--debug", "train", "2d", "0", "-d", "Nothing", "-w", raw_only)
+    with pytest.raises(UsageError, match="-d Nothing"):
+        autoseg("train", "2d", "0", "-d", "Nothing", "-w", raw_only, "--debug")
 
 
 @pytest.mark.parametrize(

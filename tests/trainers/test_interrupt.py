@@ -43,3 +43,15 @@ def test_other_threads_listen_to_nobody() -> None:
     thread.join()
     assert seen == [False]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_between_steps_a_signal_ends_at_once() -> None:
+    with listening() as interrupt:
+        with pytest.raises(Interrupted, match="The same command continues") as caught, interrupt.at_once():
+            signal.raise_signal(signal.SIGTERM)
+        assert caught.value.exit_code == 143
+        assert str(caught.value.adding("And more.")).endswith("continues. And more.")
+
+
+def test_a_message_to_stop_is_no_error() -> None:
+    assert Interrupted("Stopped.", signal.SIGINT).prefix == ""

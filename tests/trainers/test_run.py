@@ -22,6 +22,12 @@ def record(**changes: Any) -> RunRecord:
     return RunRecord(**{**given, **changes})
 
 
+def begin(run: RunFolder, **changes: Any) -> None:
+    """A run that has trained something."""
+    run.start(record(**changes), restart=False)
+    run.last.write_bytes(b"")
+
+
 def test_the_same_settings_continue(tmp_path: Path) -> None:
     run = RunFolder(path=tmp_path / "fold0")
     assert run.start(record(), restart=False) == record()
@@ -37,7 +43,7 @@ def test_more_time_continues_and_is_recorded(tmp_path: Path) -> None:
 
 def test_a_new_measurement_is_no_new_plan_and_the_trained_stage_stays(tmp_path: Path) -> None:
     run = RunFolder(path=tmp_path)
-    run.start(record(), restart=False)
+    begin(run)
     planned = replace(small.stage(), reasons={"x": "y"}, step_s=3.0, memory=Memory(peak_bytes=5, budget_bytes=6))
     again = run.start(record(planned=planned, stage=replace(small.stage(), iterations=999)), restart=False)
     assert again.stage == small.stage()
@@ -46,11 +52,11 @@ def test_a_new_measurement_is_no_new_plan_and_the_trained_stage_stays(tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"options": TrainOptions(epochs=4)}, "options.epochs: 3 -> 4"),
-        ({"options": TrainOptions(epochs=3, seed=1)}, "options.seed: 0 -> 1"),
-        ({"options": TrainOptions(epochs=3, lr=0.5)}, "options.lr: None -> 0.5"),
-        ({"fingerprint": "g"}, "fingerprint: f -> g"),
-        ({"cases": "d"}, "cases: c -> d"),
+        ({"options": TrainOptions(epochs=4)}, "--epochs: 3 -> 4"),
+        ({"options": TrainOptions(epochs=3, seed=1)}, "--seed: 0 -> 1"),
+        ({"options": TrainOptions(epochs=3, lr=0.5)}, "--lr: the plan's -> 0.5"),
+        ({"fingerprint": "g"}, "the data set: f -> g"),
+        ({"cases": "d"}, r"the fold\'s cases \(splits.json\): c -> d"),
         ({"planned": replace(small.stage(), batch=5)}, "planned.batch: 2 -> 5"),
         ({"planned": small.with_recipe(small.stage(), lr=0.5)}, "planned.recipe.lr: 0.01 -> 0.5"),
         ({"planned": replace(small.stage(), patch=(32, 16))}, r"planned.patch: \[16, 16\] -> \[32, 16\]"),
@@ -58,12 +64,38 @@ def test_a_new_measurement_is_no_new_plan_and_the_trained_stage_stays(tmp_path: 
 )
 def test_other_settings_are_refused_with_the_difference(tmp_path: Path, changes: dict[str, Any], line: str) -> None:
     run = RunFolder(path=tmp_path / "fold0")
-    run.start(record(), restart=False)
+    begin(run)
     (run.path / "kept").write_text("")
     with pytest.raises(RunError, match=rf"(?s)fold0 holds a run with other settings.*\n  {line}\n.*--restart"):
         run.start(record(**changes), restart=False)
     assert (run.path / "kept").exists()
     assert len(differences(record(), record(**changes))) == 1
+
+
+def test_an_attempt_that_trained_nothing_binds_nobody(tmp_path: Path) -> None:
+    run = RunFolder(path=tmp_path)
+    run.start(record(), restart=False)
+    assert run.start(record(options=TrainOptions(epochs=4)), restart=False).options.epochs == 4
+
+
+def test_a_fold_whose_net_was_deleted_is_not_finished(tmp_path: Path) -> None:
+    run = RunFolder(path=tmp_path)
+    begin(run)
+    run.summary.write_text("{}", encoding="utf-8")
+    run.save_time(TimeSpent(used_s=9.0, validation_s=1.0, validation_cases=1))
+    run.start(record(), restart=False)
+    assert run.summary.is_file()
+    run.last.unlink()
+    run.start(record(), restart=False)
+    assert not run.summary.exists()
+    assert run.time_spent() == TimeSpent()
+
+
+def test_long_values_are_cut_in_the_differences() -> None:
+    planned = replace(small.stage(), priors=(0.123456,) * 30)
+    (line,) = differences(record(planned=replace(planned, priors=(0.2,) * 30)), record(planned=planned))
+    assert line.startswith("planned.priors: [0.2, 0.2,")
+    assert len(line) < 160
 
 
 def test_restart_clears_the_folder(tmp_path: Path) -> None:
@@ -78,7 +110,8 @@ def test_restart_clears_the_folder(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(FileFormatError, match=r"run\.json is not a valid runrecord file"):
+    (tmp_path / "checkpoint_last.safetensors").write_bytes(b"")
+    with pytest.raises(FileFormatError, match=r"run\.json is damaged or was edited wrongly"):
         RunFolder(path=tmp_path).start(record(), restart=False)
 
 
