@@ -16,6 +16,8 @@ from autoseg.planners.topology import unet
 #: Share of the device's memory that a plan may fill; the rest is the allocator's slack and what the display takes.
 FILL = 0.92
 MIN_BATCH = 2
+#: An estimate below this share of the limit fits for sure: the affine estimate is never off by a fifth.
+CLEARLY = 0.8
 #: A batch covers at most this share of the data set's pixels (nnU-Net).
 MAX_BATCH_SHARE = 0.05
 #: No batch is larger: tiny patches would otherwise fill a GPU with thousands of samples, and a step would take minutes of reading.
@@ -117,8 +119,11 @@ def raise_batch(stage: Stage, tracer: Tracer, cap: int) -> Stage:
     """The largest batch up to `cap` that fits: memory is nearly affine in the batch, so two traces and a check find it."""
     one, two = tracer.memory(stage), tracer.memory(replace(stage, batch=stage.batch + 1))
     slope = max(1, two.peak_bytes - one.peak_bytes)
-    room = FILL * tracer.budget.memory_bytes - one.peak_bytes
-    batch = max(stage.batch, min(cap, stage.batch + int(room // slope)))
+    limit = FILL * tracer.budget.memory_bytes
+    batch = max(stage.batch, min(cap, stage.batch + int((limit - one.peak_bytes) // slope)))
+    if one.peak_bytes + (batch - stage.batch) * slope <= CLEARLY * limit:
+        # Far from the limit (small images on a large machine) no check is needed: tracing hundreds of samples takes half a minute.
+        return replace(stage, batch=batch)
     while batch > stage.batch and not tracer.fits(replace(stage, batch=batch)):
         batch -= 1
     return replace(stage, batch=batch)

@@ -173,5 +173,10 @@ class Fingerprint:
     hardware: Hardware | None = None
 
     def checksum(self) -> str:
-        """16 hex digits of everything measured of the data: a plan made from another measurement of the same files differs in it."""
-        return hashlib.sha256(repr(replace(self, hardware=None)).encode()).hexdigest()[:16]
+        """16 hex digits of everything measured of the data, and of nothing else: not of the machine, nor of where the files lie.
+
+        A copied data set is the same data set, whatever the times of its files; another measurement of it is another fingerprint.
+        """
+        cases = tuple(replace(case, identity="") for case in self.cases)
+        measured = replace(self, hardware=None, root="", identity="", cases=cases)
+        return hashlib.sha256(repr(measured).encode()).hexdigest()[:16]

@@ -1,6 +1,7 @@
 """A data set on disk, measured as a whole."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,3 +88,11 @@ def test_the_checksum_follows_what_was_measured_and_not_the_machine(tmp_path: Pa
     assert there.checksum() == measured.checksum()
     assert replace(measured, hardware=hardware()).checksum() == measured.checksum()
     assert replace(measured, priors=(0.5,)).checksum() != measured.checksum()
+
+
+def test_a_copied_data_set_has_the_same_checksum(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "here" / "Small")
+    shutil.copytree(root, tmp_path / "there" / "Small", copy_function=shutil.copyfile)
+    here, there = (measure(read_dataset(tmp_path / place / "Small", "Small")) for place in ("here", "there"))
+    assert here.identity != there.identity
+    assert here.checksum() == there.checksum()
