@@ -7,8 +7,8 @@ from collections.abc import Callable
 from autoseg.budget import Budget
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Plan
-from autoseg.planners.default import Request, make_plan
+from autoseg.planners.default import Request, check_config, make_plan
 
 PLANNERS: dict[str, Callable[[Fingerprint, Budget, Request], Plan]] = {"default": make_plan}
 
-__all__ = ["PLANNERS", "Request", "make_plan"]
+__all__ = ["PLANNERS", "Request", "check_config", "make_plan"]

@@ -92,12 +92,17 @@ def needed_configs(fingerprint: Fingerprint) -> tuple[str, ...]:
     return ("2d",)
 
 
-def plan_stage(name: str, fingerprint: Fingerprint, plan: Plan, request: Request) -> Stage:
-    """One configuration of a plan whose other fields are settled."""
+def check_config(name: str) -> None:
+    """UsageError unless a configuration of this name can be planned."""
     if name not in CONFIGURATIONS:
         raise UsageError(f"--configs {name} is not a configuration; there are {', '.join(CONFIGURATIONS)}.")
     if name not in BUILDABLE:
         raise UsageError(f"--configs {name} is not built yet; there is {', '.join(BUILDABLE)}.")
+
+
+def plan_stage(name: str, fingerprint: Fingerprint, plan: Plan, request: Request) -> Stage:
+    """One configuration of a plan whose other fields are settled."""
+    check_config(name)
     grid = decide_spacing(fingerprint, net_axes=2, crop=plan.crop_to_nonzero)
     stage = _whole_image(name, fingerprint, plan, grid)
     images = _num_images(fingerprint, grid)

@@ -54,13 +54,19 @@ def command(
     from autoseg.fingerprint.hardware import count_cores
     from autoseg.io.layouts import read_dataset
 
+    wanted = _split(configs)
+    if wanted:
+        from autoseg.planners import check_config
+
+        for name in wanted:
+            check_config(name)
     place, folder = choose_dataset(workspace, dataset)
     budget = choose_budget(gpu, gpu_memory, hours)
     raw = read_dataset(folder)
     workers = workers or count_cores()
     fingerprint = measured(place, raw, workers)
     splits = made_splits(place, fingerprint)
-    plan = planned(place, fingerprint, budget, splits, name=plan_name, configs=_split(configs))
+    plan = planned(place, fingerprint, budget, splits, name=plan_name, configs=wanted)
     say_disk(place, fingerprint, plan)
     prepared(place, raw, plan, workers)
     place.remember(folder)
