@@ -39,7 +39,7 @@ def assert_refused(done: Done, *said: str) -> None:
     assert not any(word in done.err for word in ("None", "PosixPath", "dataclass", "0000000", "kwarg"))
 
 
-def refuses(autoseg: Autoseg, workspace: Path, arguments: tuple[object, ...], *said: str) -> None:
+def check_refused(autoseg: Autoseg, workspace: Path, arguments: tuple[object, ...], *said: str) -> None:
     """The command is refused and no file of the workspace is changed, made or removed."""
     before = contents(workspace)
     assert_refused(autoseg(*arguments, "-w", workspace), *said)
@@ -95,25 +95,25 @@ def test_wrong_data(autoseg: Autoseg, tmp_path: Path, make: Callable[[Path], Non
     ],
 )
 def test_wrong_options(autoseg: Autoseg, trained: Path, arguments: str, said: str) -> None:
-    refuses(autoseg, trained, tuple(arguments.split()), said)
+    check_refused(autoseg, trained, tuple(arguments.split()), said)
 
 
 def test_an_empty_name_is_not_the_current_folder(autoseg: Autoseg, trained: Path) -> None:
-    refuses(autoseg, trained, ("train", "2d", "0", "-d", ""), "-d is empty", "HandBone")
+    check_refused(autoseg, trained, ("train", "2d", "0", "-d", ""), "-d is empty", "HandBone")
 
 
 def test_nothing_trained_yet(autoseg: Autoseg, planned: Path) -> None:
-    refuses(autoseg, planned, ENSEMBLE, "results/HandBone", "Train first: autoseg train 2d fold0..4")
+    check_refused(autoseg, planned, ENSEMBLE, "results/HandBone", "Train first: autoseg train 2d fold0..4")
 
 
 def test_no_plan_yet(autoseg: Autoseg, workspace: Path) -> None:
     (workspace / PLAN).unlink()
-    refuses(autoseg, workspace, TRAIN_2, "HandBone has no plan default", "autoseg plan_and_preprocess -d HandBone")
+    check_refused(autoseg, workspace, TRAIN_2, "HandBone has no plan default", "autoseg plan_and_preprocess -d HandBone")
 
 
 def test_other_options_are_listed_as_they_are_typed(autoseg: Autoseg, trained: Path) -> None:
     arguments = ("train", "2d", "fold0", "--epochs", 3, "--lr", 0.25, "--iterations-per-epoch", 1)
-    refuses(
+    check_refused(
         autoseg, trained, arguments, "fold0 holds a run with other settings", "--epochs: 1 -> 3", "--lr: the plan's -> 0.25", "--restart"
     )
 
@@ -160,30 +160,32 @@ def stage(**values: Any) -> Callable[[dict[str, Any]], object]:
 )
 def test_an_edited_plan(autoseg: Autoseg, workspace: Path, change: Callable[[dict[str, Any]], object], said: str) -> None:
     edit(workspace / PLAN, change)
-    refuses(autoseg, workspace, TRAIN_2, str(workspace / PLAN), said, "Mend it, or delete it and run plan_and_preprocess again")
+    check_refused(autoseg, workspace, TRAIN_2, str(workspace / PLAN), said, "Mend it, or delete it and run plan_and_preprocess again")
 
 
 def test_a_newer_plan(autoseg: Autoseg, workspace: Path) -> None:
     edit(workspace / PLAN, lambda d: d.update(version=99, new_key=1))
-    refuses(autoseg, workspace, TRAIN_2, str(workspace / PLAN), "is of version 99, newer than this autoseg (version 1); update autoseg")
+    check_refused(
+        autoseg, workspace, TRAIN_2, str(workspace / PLAN), "is of version 99, newer than this autoseg (version 1); update autoseg"
+    )
 
 
 @pytest.mark.parametrize("file", [PLAN, SPLITS])
 def test_a_damaged_file_of_the_plan(autoseg: Autoseg, workspace: Path, file: Path) -> None:
     (workspace / file).write_text('{"a": ', encoding="utf-8")
-    refuses(autoseg, workspace, TRAIN_2, str(workspace / file), "JSON")
-    refuses(autoseg, workspace, ("plan_and_preprocess", "--gpu", "cpu", "--workers", 1), str(workspace / file), "JSON", "Mend it")
+    check_refused(autoseg, workspace, TRAIN_2, str(workspace / file), "JSON")
+    check_refused(autoseg, workspace, ("plan_and_preprocess", "--gpu", "cpu", "--workers", 1), str(workspace / file), "JSON", "Mend it")
 
 
 def test_splits_that_put_a_case_on_both_sides(autoseg: Autoseg, workspace: Path) -> None:
     edit(workspace / SPLITS, lambda d: d["folds"][2]["val"].append(d["folds"][2]["train"][0]))
-    refuses(autoseg, workspace, TRAIN_2, str(workspace / SPLITS), "folds.2: cases stand in train and val of one fold")
+    check_refused(autoseg, workspace, TRAIN_2, str(workspace / SPLITS), "folds.2: cases stand in train and val of one fold")
 
 
 def test_splits_of_other_cases_are_kept_aside(autoseg: Autoseg, workspace: Path) -> None:
     edit(workspace / SPLITS, lambda d: d["folds"][2]["train"].append("nobody"))
     mine = (workspace / SPLITS).read_bytes()
-    refuses(autoseg, workspace, TRAIN_2, "fold2: nobody is not prepared. Run plan_and_preprocess again")
+    check_refused(autoseg, workspace, TRAIN_2, "fold2: nobody is not prepared. Run plan_and_preprocess again")
     done = autoseg("plan_and_preprocess", "--gpu", "cpu", "--workers", 1, "-w", workspace)
     assert done.code == 0
     assert "splits_earlier.json" in done.out
@@ -206,7 +208,7 @@ def prepared_case(workspace: Path) -> Path:
 def test_a_prepared_case_cut_short(autoseg: Autoseg, workspace: Path) -> None:
     case = prepared_case(workspace)
     os.truncate(case / "image.b2nd", 10)
-    refuses(autoseg, workspace, (*TRAIN, "all"), f"fold_all: {case.name} is not prepared. Run plan_and_preprocess again")
+    check_refused(autoseg, workspace, (*TRAIN, "all"), f"fold_all: {case.name} is not prepared. Run plan_and_preprocess again")
     assert "1 case in" in autoseg("plan_and_preprocess", "--gpu", "cpu", "--workers", 1, "-w", workspace).out
     assert autoseg(*TRAIN, "all", "-w", workspace).code == 0
 
@@ -221,7 +223,7 @@ def test_prepared_cases_damaged_at_the_same_size(autoseg: Autoseg, workspace: Pa
 def test_prepared_cases_that_are_gone(autoseg: Autoseg, workspace: Path) -> None:
     for case in (workspace / "preprocessed/HandBone/cases").glob("*/*"):
         (case / "case.json").unlink()
-    refuses(autoseg, workspace, TRAIN_0, "9 other cases are not prepared. Run plan_and_preprocess again")
+    check_refused(autoseg, workspace, TRAIN_0, "9 other cases are not prepared. Run plan_and_preprocess again")
 
 
 def cut(data: bytes) -> bytes:
@@ -237,10 +239,10 @@ def test_a_damaged_checkpoint(autoseg: Autoseg, workspace: Path, damage: Callabl
     file = workspace / RUN / "fold0/checkpoint_last.safetensors"
     file.write_bytes(damage(file.read_bytes()))
     advice = "Delete it and train the fold again, or predict with other folds (--folds)"
-    refuses(autoseg, workspace, ENSEMBLE, str(file), "damaged", advice)
+    check_refused(autoseg, workspace, ENSEMBLE, str(file), "damaged", advice)
     assert autoseg("predict", "--folds", 1, "--device", "cpu", "-w", workspace).code == 0
     (file.parent / "summary.json").unlink()
-    refuses(autoseg, workspace, TRAIN_0, str(file), "damaged", advice)
+    check_refused(autoseg, workspace, TRAIN_0, str(file), "damaged", advice)
     file.unlink()
     done = autoseg(*TRAIN_0, "-w", workspace)
     assert done.code == 0
@@ -251,7 +253,7 @@ def test_a_damaged_checkpoint(autoseg: Autoseg, workspace: Path, damage: Callabl
 def test_a_damaged_file_of_a_run(autoseg: Autoseg, workspace: Path, name: str) -> None:
     file = workspace / RUN / "fold0" / name
     file.write_text("{", encoding="utf-8")
-    refuses(autoseg, workspace, TRAIN_0, str(file), "is damaged or was edited wrongly")
+    check_refused(autoseg, workspace, TRAIN_0, str(file), "is damaged or was edited wrongly")
 
 
 def test_a_fold_without_its_net_is_not_finished(autoseg: Autoseg, workspace: Path) -> None:
@@ -262,7 +264,7 @@ def test_a_fold_without_its_net_is_not_finished(autoseg: Autoseg, workspace: Pat
 def test_a_plan_for_a_gpu_without_a_gpu(autoseg: Autoseg, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     edit(workspace / PLAN, lambda d: d["budget"].update(name="v100-32gb", kind="cuda"))
-    refuses(autoseg, workspace, TRAIN_2, "is for v100-32gb, and there is no GPU here", "--gpu cpu", "--device cpu")
+    check_refused(autoseg, workspace, TRAIN_2, "is for v100-32gb, and there is no GPU here", "--gpu cpu", "--device cpu")
 
 
 def test_a_corrupt_image_among_those_to_predict(autoseg: Autoseg, workspace: Path, tmp_path: Path) -> None:
@@ -287,16 +289,16 @@ def test_a_corrupt_image_among_those_to_predict(autoseg: Autoseg, workspace: Pat
 
 def test_a_folder_without_images(autoseg: Autoseg, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    refuses(autoseg, trained, (*ENSEMBLE, "-i", tmp_path / "empty"), "empty: the folder holds no image (.png")
+    check_refused(autoseg, trained, (*ENSEMBLE, "-i", tmp_path / "empty"), "empty: the folder holds no image (.png")
 
 
 def test_predictions_never_land_among_other_files(autoseg: Autoseg, workspace: Path, tmp_path: Path) -> None:
     images = tmp_path / "images"
     write_picture(images / "x.png", np.zeros((20, 30), np.uint8))
-    refuses(autoseg, workspace, (*ENSEMBLE, "-i", images, "-o", images), "lies in the folder of the images to predict")
-    refuses(autoseg, workspace, (*ENSEMBLE, "-i", images, "-o", images / "out"), "lies in the folder of the images to predict")
-    refuses(autoseg, workspace, (*ENSEMBLE, "-o", workspace / "raw/HandBone"), "is not empty and holds no predictions")
-    refuses(autoseg, workspace, (*ENSEMBLE, "-i", images / "x.png", "-o", images), "is not empty and holds no predictions")
+    check_refused(autoseg, workspace, (*ENSEMBLE, "-i", images, "-o", images), "lies in the folder of the images to predict")
+    check_refused(autoseg, workspace, (*ENSEMBLE, "-i", images, "-o", images / "out"), "lies in the folder of the images to predict")
+    check_refused(autoseg, workspace, (*ENSEMBLE, "-o", workspace / "raw/HandBone"), "is not empty and holds no predictions")
+    check_refused(autoseg, workspace, (*ENSEMBLE, "-i", images / "x.png", "-o", images), "is not empty and holds no predictions")
     assert [path.name for path in images.iterdir()] == ["x.png"]
 
 
@@ -314,24 +316,24 @@ def test_what_an_ensemble_of_some_folds_says(autoseg: Autoseg, workspace: Path) 
 def test_a_place_that_cannot_be_written(autoseg: Autoseg, workspace: Path, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine", encoding="utf-8")
-    refuses(autoseg, workspace, (*ENSEMBLE, "-o", file), str(file), "Check that it may be read and written, or use another folder")
-    refuses(autoseg, workspace, (*ENSEMBLE, "-o", file / "deeper"), str(file), "Check that it may be read and written")
+    check_refused(autoseg, workspace, (*ENSEMBLE, "-o", file), str(file), "Check that it may be read and written, or use another folder")
+    check_refused(autoseg, workspace, (*ENSEMBLE, "-o", file / "deeper"), str(file), "Check that it may be read and written")
     assert file.read_text(encoding="utf-8") == "mine"
     os.rename(workspace / "results", workspace / "results elsewhere")
     (workspace / "results").write_text("", encoding="utf-8")
-    refuses(autoseg, workspace, TRAIN_2, str(workspace / "results"), "Check that it may be read and written")
+    check_refused(autoseg, workspace, TRAIN_2, str(workspace / "results"), "Check that it may be read and written")
 
 
 def test_a_name_that_another_folder_has(autoseg: Autoseg, workspace: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere" / "HandBone"
     other.mkdir(parents=True)
-    refuses(autoseg, workspace, ("plan_and_preprocess", "-d", other), "the name HandBone is taken by", "rename one of them")
+    check_refused(autoseg, workspace, ("plan_and_preprocess", "-d", other), "the name HandBone is taken by", "rename one of them")
 
 
 def test_several_data_sets_are_listed(autoseg: Autoseg, workspace: Path) -> None:
     (workspace / "raw/Second").mkdir()
     (workspace / "preprocessed/last_planned.txt").unlink()
-    refuses(autoseg, workspace, TRAIN_2, "holds several data sets: HandBone, Second. Name one: -d HandBone")
+    check_refused(autoseg, workspace, TRAIN_2, "holds several data sets: HandBone, Second. Name one: -d HandBone")
 
 
 @pytest.mark.parametrize(("restart", "said"), [((), "continues from there.\n"), (("--restart",), "Leave out --restart then")])
@@ -364,4 +366,4 @@ def test_another_plan_of_the_same_name_is_announced(autoseg: Autoseg, workspace:
     monkeypatch.setitem(PLANNERS, "default", lambda facts, budget, request: replace(plan, budget=budget, stages={"2d": twice}))
     done = autoseg("plan_and_preprocess", "--gpu-memory", 4, "--workers", 1, "-w", workspace)
     assert f"Plan: {workspace / PLAN} replaces the one for cpu; --plan NAME keeps both" in done.out
-    refuses(autoseg, workspace, (*TRAIN_0, "--device", "cpu"), "holds a run with other settings", "--restart", "--plan NAME")
+    check_refused(autoseg, workspace, (*TRAIN_0, "--device", "cpu"), "holds a run with other settings", "--restart", "--plan NAME")
