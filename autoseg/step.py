@@ -46,7 +46,7 @@ class Learner:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StepResult:
-    """What a step measured, still on the device: reading it is a sync, which the caller does a step late.
+    """What a step measured, still on the device: reading it is a sync.
 
     Parameters
     ----------
@@ -142,7 +142,12 @@ def arrange(net: UNet, device_type: str, num_axes: int) -> None:
 def build_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer, fused: one pass without temporaries on every device, so that a trace on one holds for another."""
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(net.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True, fused=True)
+        sgd = torch.optim.SGD(net.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True, fused=True)
+        # torch's fused kernel makes the buffers without values at the first step and leaves them so if the scaler skips that step,
+        # which an fp16 training's first one often is.
+        for parameter in net.parameters():
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd
     return torch.optim.AdamW(net.parameters(), recipe.lr, weight_decay=recipe.weight_decay, fused=True)
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.augment import Batch
+from autoseg.nets import build_unet
 from autoseg.plan import Stage
 from autoseg.recipe import OptimizerName
-from autoseg.step import Learner, arrange, build_learner, memory_format, set_lr, training_step
+from autoseg.step import Learner, arrange, build_learner, build_optimizer, memory_format, set_lr, training_step
 from tests import small
 
 
@@ -176,3 +177,25 @@ def test_bf16_computes_in_bf16_and_keeps_fp32_weights() -> None:
     training_step(one, [small.batch()])
     assert seen == [torch.bfloat16]
     assert {p.dtype for p in one.net.parameters()} == {torch.float32}
+
+
+#: What GradScaler sets on a fused optimizer: 1 skips the step.
+FOUND = "found_inf"
+
+
+def test_a_first_step_that_the_scaler_skips_leaves_no_garbage() -> None:
+    # torch's fused SGD makes its buffers without values at the first step: skipped, they would be whatever lay in memory.
+    net = build_unet(small.stage().network)
+    optimizer = build_optimizer(net, small.recipe(optimizer="sgd", lr=0.1))
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    for parameter in net.parameters():
+        parameter.grad = torch.full_like(parameter, float("inf"))
+    setattr(optimizer, FOUND, torch.ones(()))
+    optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    setattr(optimizer, FOUND, torch.zeros(()))
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for a, b in zip(before, net.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-4)  # weight decay alone

@@ -82,7 +82,7 @@ class Watch:
     Parameters
     ----------
     on_step : callable (iteration, loss, seconds per step)
-        The loss is one step old: reading it does not wait for the device.
+        The loss is one step old.
     measure_dice : callable (learner, iteration) -> float or None
         The real Dice on whole validation images at the end of an epoch; None where it is not yet time to measure again.
     """
@@ -173,7 +173,7 @@ class Fit:
         self.watch.on_step(progress.iteration, loss, self._pace_s)
 
     def _read_loss(self) -> float:
-        """The loss of the step before, which the device has finished by now."""
+        """The last loss; waits for the device."""
         if self._unread is not None:
             self._loss = float(self._unread)
             self._unread = None

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -124,11 +124,11 @@ def train_folds(job: Job, report: Report) -> dict[str, Summary]:
     Interrupted
         When asked to stop; everything is saved.
     """
+    raw = {case.name for case in job.dataset.train}
     for fold, cases in job.folds.items():
-        missing = [name for name in (*cases.train, *cases.val) if not job.store.has(name)]
-        if missing:
-            more = f" and {len(missing) - 1} other cases are" if len(missing) > 1 else " is"
-            raise UsageError(f"{job.folder(fold).path.name}: {missing[0]}{more} not prepared. Run plan_and_preprocess again.")
+        needed = (*cases.train, *cases.val)
+        _refuse_missing(job, fold, [name for name in needed if not job.store.has(name)], "not prepared")
+        _refuse_missing(job, fold, [name for name in needed if name not in raw], f"no longer in {job.dataset.root}")
     summaries = {}
     mark = job.begun
     with listening() as interrupt:
@@ -137,6 +137,12 @@ def train_folds(job: Job, report: Report) -> dict[str, Summary]:
                 summaries[fold] = train_fold(job, fold, report, interrupt, begun=mark)
             mark = time.monotonic()
     return summaries
+
+
+def _refuse_missing(job: Job, fold: str, missing: Sequence[str], what: str) -> None:
+    if missing:
+        more = f" and {len(missing) - 1} other cases are" if len(missing) > 1 else " is"
+        raise UsageError(f"{job.folder(fold).path.name}: {missing[0]}{more} {what}. Run plan_and_preprocess again.")
 
 
 @contextmanager
@@ -161,7 +167,7 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
     run = job.folder(fold)
     share_s = fold_share_s(job, fold)
     with interrupt.at_once():
-        record = _record(job, fold, share_s)
+        record = _record(job, fold, share_s, run)
     record = run.start(record, restart=job.restart)
     if run.summary.is_file():
         summary = load_summary(run.summary)
@@ -186,11 +192,14 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
     if share_s is not None:
         with interrupt.at_once():
             clock.reserve_s = reserve_s(job, exam, fit)
+        if not fit.progress.iteration and clock.progress(0) >= 1:
+            raise UsageError(_no_time(job, run, clock))
     learner = fit.until_done(interrupt)
     trained_s = clock.elapsed_s()
 
     def progress(done: int, total: int) -> None:
         report.validated(fold, done, total)
+        run.save_time(TimeSpent(used_s=clock.elapsed_s()))
         interrupt.check(run.path, fit.progress.iteration)
 
     summary, size = validate(exam, learner.net, run.path, progress)
@@ -241,15 +250,37 @@ def probe_s(exam: Exam, net: UNet, scratch: Path) -> float:
     return took * sum(sizes.values()) / len(sizes) / sizes[median.name]
 
 
-def _record(job: Job, fold: str, share_s: float | None) -> RunRecord:
+def _no_time(job: Job, run: RunFolder, clock: Clock) -> str:
+    """Why a fold cannot even begin, and the hours that would let it."""
+    others = [name for name in job.folds if job.folder(name).path != run.path]
+    used_s = sum(job.folder(name).time_spent().used_s for name in others)
+    return (
+        f"{run.path.name}: no time is left to train. {job.hours:g} hours are for folds {', '.join(job.folds)} together; "
+        f"the other ones have used {used_s / 3600:.2g}, and the validation of this one takes about {clock.reserve_s / 3600:.2g}. "
+        f"Give more: --hours {_more_hours(job):g}."
+    )
+
+
+def _more_hours(job: Job) -> float:
+    """Twice what the folds have used, or twice the hours given."""
+    used_s = sum(job.folder(name).time_spent().used_s for name in job.folds)
+    return round(2 * max(job.hours or 0.0, used_s / 3600), 3)
+
+
+def _record(job: Job, fold: str, share_s: float | None, run: RunFolder) -> RunRecord:
     planned = job.plan.stages[job.config]
+    begun = run.has_record and not job.restart
 
     def expected(stage: Stage) -> int:
-        if share_s is None:
+        # A run that has begun keeps the stage that was settled then (RunFolder.start): nothing is measured for it.
+        if share_s is None or begun:
             return stage.iterations
         at_hand = stage.step_s is not None and job.plan.budget.kind == job.device.type
-        step_s = stage.step_s if at_hand else measure_step(stage, job.device, exclusive=job.plan.labels.exclusive)
-        assert step_s is not None
+        if at_hand and stage.step_s is not None:
+            step_s = stage.step_s
+        else:
+            here = replace(stage, precision=device_precision(stage.precision, job.device))
+            step_s = measure_step(here, job.device, exclusive=job.plan.labels.exclusive)
         return min(stage.iterations, max(1, int((1 - NOT_STEPS) * share_s / step_s)))
 
     stage = apply_options(job.plan, planned, job.options, expected=expected)

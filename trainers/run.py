@@ -108,6 +108,11 @@ class RunFolder:
         """Predictions of the fold's validation cases."""
         return self.path / "validation"
 
+    @property
+    def has_record(self) -> bool:
+        """True if a run has begun here, with a checkpoint to continue from."""
+        return (self.path / RECORD).is_file() and self.last.is_file()
+
     def start(self, record: RunRecord, *, restart: bool) -> RunRecord:
         """Claim the folder for this run, and give the record that holds: the one that is there, if it is the same run.
 

@@ -13,6 +13,8 @@ from autoseg.cli.progress import Bar, duration, size
 from autoseg.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from autoseg.budget import Budget
     from autoseg.case import Dataset
     from autoseg.fingerprint import Fingerprint
@@ -147,7 +149,7 @@ def made_splits(place: Workspace, fingerprint: Fingerprint) -> Splits:
     names = {case.name for case in fingerprint.cases}
     if file.is_file():
         known = load_json(file, Splits, hint=AGAIN)
-        if all(set(fold.train) | set(fold.val) <= names for fold in known.folds) and {n for f in known.folds for n in f.val} == names:
+        if {name for fold in known.folds for name in (*fold.train, *fold.val)} == names:
             return known
         earlier = file.with_name("splits_earlier.json")
         file.replace(earlier)
@@ -162,8 +164,6 @@ def made_splits(place: Workspace, fingerprint: Fingerprint) -> Splits:
 
 def planned(place: Workspace, fingerprint: Fingerprint, budget: Budget, splits: Splits, *, name: str, configs: tuple[str, ...]) -> Plan:
     """Make the plan and print what was decided and why; a plan made from the same inputs is kept."""
-    import torch
-
     from autoseg.io.json_files import save_json
     from autoseg.planners import PLANNERS, Request
 
@@ -176,14 +176,25 @@ def planned(place: Workspace, fingerprint: Fingerprint, budget: Budget, splits: 
             click.echo(f"  Plan: unchanged ({file})")
             return known
         replaces = f" replaces the one for {known.budget.name}; --plan NAME keeps both"
-    here = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(here) if budget.kind == here and budget.hours is not None else None
+    device = device_at_hand(budget) if budget.hours is not None else None
     click.echo(f"  Planning for {budget.name} ...")
     plan = PLANNERS["default"](fingerprint, budget, Request(name=name, configs=configs, num_folds=len(splits.folds), device=device))
     save_json(file, plan)
     show(plan)
     click.echo(f"  Plan: {file}{replaces}")
     return plan
+
+
+def device_at_hand(budget: Budget) -> torch.device | None:
+    """The device that a budget stands for, if it is in this machine: the processor, or a GPU of that name."""
+    import torch
+
+    from autoseg.fingerprint.hardware import detect_budget
+
+    if budget.kind == "cpu":
+        return torch.device("cpu")
+    found = detect_budget()
+    return torch.device("cuda") if found is not None and found.name == budget.name else None
 
 
 def show(plan: Plan) -> None:
@@ -212,7 +223,8 @@ def say_disk(place: Workspace, fingerprint: Fingerprint, plan: Plan) -> None:
         # A resampled image is fp32; else pixels keep their dtype. Compression, which usually halves it, is not counted on.
         for case in fingerprint.cases:
             item = 4 if stage.resample else np.dtype(case.dtype).itemsize
-            needed += math.prod(case.shape) * (item * fingerprint.num_channels + 1)
+            scale = math.prod(max(1.0, s / t) for s, t in zip(case.spacing, stage.spacing, strict=True)) if stage.resample else 1.0
+            needed += math.ceil(scale * math.prod(case.shape)) * (item * fingerprint.num_channels + 2)
     free = shutil.disk_usage(place.root).free
     click.echo(f"  Disk: at most {size(needed)} for the prepared cases, {size(free)} are free")
     if needed > 2 * free:

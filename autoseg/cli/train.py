@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import click
 from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, load_plan, parse_folds, plan_option, positive, workspace_option
 from autoseg.cli.progress import duration
 from autoseg.cli.screen import Screen
-from autoseg.errors import UsageError
+from autoseg.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from autoseg.planners.folds import Splits
     from autoseg.trainers import FoldCases, Job
     from autoseg.workspace import Workspace
+
+GIB = 1024**3
 
 EPILOG = """\b
 Examples:
@@ -136,7 +139,7 @@ def fold_cases(splits: Splits, fold: str) -> FoldCases:
     from autoseg.trainers import FoldCases
 
     if fold == "all":
-        return FoldCases(train=tuple(sorted({name for part in splits.folds for name in part.val})), val=())
+        return FoldCases(train=tuple(sorted({name for part in splits.folds for name in (*part.train, *part.val)})), val=())
     part = splits.folds[int(fold)]
     return FoldCases(train=part.train, val=part.val)
 
@@ -152,18 +155,37 @@ def choose_devices(given: str | None, plan: Plan, config: str, *, folds: int) ->
             f"the plan {plan.name} is for {plan.budget.name}, and there is no GPU here. Plan for this machine's processor "
             f"(autoseg plan_and_preprocess -d {plan.dataset} --gpu cpu --hours 1), or train this plan as it is with --device cpu."
         )
-    devices = parse_devices(given)
+    devices = parse_devices(given or ("cpu" if plan.budget.kind == "cpu" else None))
+    for device in devices:
+        if device.type == "cuda":
+            check_memory(plan, config, torch.cuda.get_device_properties(device).total_memory, str(device))
     if plan.budget.kind == "cuda" and devices[0].type == "cpu":
         _warn_of_hours(plan, config, devices[0], folds)
     return devices
 
 
+def check_memory(plan: Plan, config: str, total_bytes: int, device: str) -> None:
+    """DeviceError if a device has less memory than the plan's traced peak, before it runs out of it."""
+    needed = plan.stages[config].memory.peak_bytes
+    if needed > total_bytes:
+        raise DeviceError(
+            f"the plan {plan.name} for {plan.budget.name} needs {needed / GIB:.1f} GiB, and {device} has {total_bytes / GIB:.1f} GiB. "
+            f"Plan for it: autoseg plan_and_preprocess -d {plan.dataset} (or --gpu-memory {int(total_bytes / GIB)})."
+        )
+
+
 def side_by_side(context: click.Context, chosen: tuple[str, ...], devices: tuple[torch.device, ...]) -> int:
     """One process per device, which trains its share of the folds with this command's options; the worst exit code.
 
-    Ctrl-C reaches every process, and each saves what it has.
+    Ctrl-C and SIGTERM reach every process, and each saves what it has.
     """
-    processes = []
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def pass_on(number: int, frame: object) -> None:
+        for process in processes:
+            process.send_signal(number)
+
+    earlier = signal.signal(signal.SIGTERM, pass_on)
     for k, device in enumerate(devices[: len(chosen)]):
         mine = chosen[k :: len(devices)]
         click.echo(f"{device}: fold {', '.join(mine)}")
@@ -175,6 +197,7 @@ def side_by_side(context: click.Context, chosen: tuple[str, ...], devices: tuple
         # The children got it too and are saving.
         codes = [process.wait() for process in processes]
     finally:
+        signal.signal(signal.SIGTERM, earlier)
         for process in processes:
             if process.poll() is None:
                 process.terminate()

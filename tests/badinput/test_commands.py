@@ -367,3 +367,10 @@ def test_another_plan_of_the_same_name_is_announced(autoseg: Autoseg, workspace:
     done = autoseg("plan_and_preprocess", "--gpu-memory", 4, "--workers", 1, "-w", workspace)
     assert f"Plan: {workspace / PLAN} replaces the one for cpu; --plan NAME keeps both" in done.out
     check_refused(autoseg, workspace, (*TRAIN_0, "--device", "cpu"), "holds a run with other settings", "--restart", "--plan NAME")
+
+
+def test_a_raw_case_that_is_gone(autoseg: Autoseg, workspace: Path) -> None:
+    prepared = prepared_case(workspace).name
+    for file in (workspace / "raw/HandBone/train").rglob(f"{prepared}.*"):
+        file.unlink()
+    check_refused(autoseg, workspace, (*TRAIN, "all"), f"fold_all: {prepared} is no longer in", "Run plan_and_preprocess again")

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from autoseg.checkpoint import load_checkpoint
 from autoseg.cli import cli
+from autoseg.cli.screen import Screen
+from autoseg.errors import UsageError
 from autoseg.io.json_files import load_json
 from autoseg.io.layouts import read_dataset
 from autoseg.plan import Plan
@@ -19,7 +22,7 @@ from autoseg.trainers import FoldCases, Job
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.fit import Fit, FitSettings, Watch
 from autoseg.trainers.interrupt import Interrupt, Interrupted, listening
-from autoseg.trainers.launch import fold_share_s
+from autoseg.trainers.launch import fold_share_s, train_fold
 from autoseg.trainers.run import RunFolder, TimeSpent
 from autoseg.trainers.sampler import Sampler
 from autoseg.workspace import Workspace
@@ -157,3 +160,14 @@ def test_forty_seconds_are_forty_seconds(workspace: Path, capsys: pytest.Capture
     checkpoint = load_checkpoint(workspace / "results" / NAME / "default" / "2d-default" / "fold0" / "checkpoint_last.safetensors")
     assert checkpoint.progress["iteration"] > 400
     assert "done, validation Dice" in capsys.readouterr().out
+
+
+def test_a_fold_without_time_says_so_and_is_not_finished(workspace: Path) -> None:
+    job = job_of(workspace, hours=0.5)
+    job.folder("0").path.mkdir(parents=True, exist_ok=True)
+    for fold in "02":
+        job.folder(fold).save_time(TimeSpent(used_s=1800, validation_s=10, validation_cases=2))
+    only = replace(job, folds={"0": job.folds["0"], "1": job.folds["1"]})
+    with listening() as interrupt, pytest.raises(UsageError, match=r"fold1: no time is left to train.*--hours 1"):
+        train_fold(only, "1", Screen(), interrupt, begun=time.monotonic())
+    assert not only.folder("1").summary.is_file()
