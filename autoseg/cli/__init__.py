@@ -37,6 +37,12 @@ def cli(debug: bool) -> None:
     """Segment medical images with nothing to configure."""
 
 
+OUT_OF_MEMORY = (
+    "the device ran out of memory; other programs may use it too (nvidia-smi lists them). What was saved is kept. Train with a smaller "
+    "--batch, or plan for less: autoseg plan_and_preprocess --gpu-memory GIB."
+)
+
+
 def main() -> None:
     """The entry point: an AutosegError becomes one message and an exit code."""
     # Typed before the command or, as one does after an error, at the end of the line.
@@ -65,6 +71,12 @@ def main() -> None:
         if debug:
             raise
         click.echo(f"Error: {describe_os_error(error)}", err=True)
+        sys.exit(2)
+    except RuntimeError as error:
+        # torch's OutOfMemoryError, by its name: torch is not imported here.
+        if debug or type(error).__name__ != "OutOfMemoryError":
+            raise
+        click.echo(f"Error: {OUT_OF_MEMORY}", err=True)
         sys.exit(2)
 
 

@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from autoseg.budget import named_gpu
 from autoseg.cli.progress import duration
-from autoseg.errors import UsageError
+from autoseg.cli.train import check_memory
+from autoseg.errors import DeviceError, UsageError
 from autoseg.io.json_files import load_json, save_json
 from autoseg.plan import Plan
 from autoseg.workspace import Workspace
@@ -143,3 +145,22 @@ def test_debug_shows_where_it_happened(autoseg: Autoseg, raw_only: Path) -> None
 )
 def test_time_as_a_person_says_it(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_a_device_out_of_memory_is_no_traceback(autoseg: Autoseg, planned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_much(*arguments: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr("autoseg.trainers.train_folds", too_much)
+    done = autoseg("train", "2d", "0", "-w", planned)
+    assert done.code == 2
+    assert "the device ran out of memory" in done.err
+    assert "--batch" in done.err
+
+
+def test_a_device_with_less_memory_than_the_plan_needs(planned: Path) -> None:
+    plan = load_json(Workspace(root=planned).plan_file(NAME, "default"), Plan)
+    needed = plan.stages["2d"].memory.peak_bytes
+    check_memory(plan, "2d", needed, "cuda:0")
+    with pytest.raises(DeviceError, match=r"cuda:0 has .* GiB. Plan for it: autoseg plan_and_preprocess"):
+        check_memory(plan, "2d", needed - 1, "cuda:0")
