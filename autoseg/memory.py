@@ -26,11 +26,11 @@ from autoseg.plan import Memory, Stage
 from autoseg.step import DTYPES, arrange, autocast, build_learner, memory_format, training_step
 
 MIB = 1024**2
-#: The CUDA context, kernels' code and cuDNN handles; 300 to 500 MiB on V100 and A100 as nvidia-smi shows them for an idle torch.
+#: The CUDA context, kernels' code and cuDNN handles: an allowance, not measured on a GPU yet.
 CUDA_CONTEXT_BYTES = 500 * MIB
-#: cuDNN's workspace: torch lets a convolution take what its chosen algorithm wants; half a GiB covers the usual choices.
+#: cuDNN's workspace: torch lets a convolution take what its chosen algorithm wants. An allowance, not measured on a GPU yet.
 CUDNN_WORKSPACE_BYTES = 512 * MIB
-#: An idle Python with torch, the store's cache and oneDNN's reordered copies on a CPU.
+#: An idle Python with torch, the store's cache and oneDNN's reordered copies on a CPU: an allowance.
 CPU_PROCESS_BYTES = 700 * MIB
 #: CUDA's caching allocator rounds every block up to this.
 CUDA_ROUNDING = 512

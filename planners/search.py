@@ -16,7 +16,7 @@ from autoseg.planners.topology import unet
 #: Share of the device's memory that a plan may fill; the rest is the allocator's slack and what the display takes.
 FILL = 0.92
 MIN_BATCH = 2
-#: An estimate below this share of the limit fits for sure: the affine estimate is never off by a fifth.
+#: An estimate below this share of the limit is taken without a trace of its own; plan_stage traces the final stage.
 CLEARLY = 0.8
 #: A batch covers at most this share of the data set's pixels (nnU-Net).
 MAX_BATCH_SHARE = 0.05
