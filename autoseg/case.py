@@ -95,7 +95,7 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedCase:
-    """A case in memory, as read: nothing resampled, nothing normalised.
+    """A case in memory, as read: nothing resampled, nothing normalised; volumes in the canonical orientation (`io.orientation`).
 
     Parameters
     ----------

@@ -41,7 +41,8 @@ class Checkpoint:
     progress : dict
         Plain JSON: iteration, epoch, best Dice, seconds used, scaler, seed ...
     previous : str
-        SHA-256 of the previous stage's checkpoint in a cascade; empty without one.
+        SHA-256 of the file of the previous stage's checkpoint of the same fold in a cascade; of all folds, comma-separated, for fold "all";
+        empty without one.
     """
 
     plan: Plan
@@ -105,6 +106,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
         progress=json.loads(metadata["progress"]),
         previous=metadata["previous"],
     )
+
+
+def read_previous_stage(path: Path) -> str | None:
+    """The stage before the checkpoint's in a cascade, from the header alone; None if there is none, or the file is no checkpoint."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        previous = json.loads(metadata["plan"])["stages"][metadata["stage"]]["previous"]
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        return None
+    return previous if isinstance(previous, str) else None
 
 
 def _plain(value: Tensor) -> Tensor:

@@ -76,4 +76,4 @@ class RunError(AutosegError):
 
 
 class DeviceError(AutosegError):
-    """A device is absent or this build of torch cannot use it."""
+    """A device is absent, this build of torch cannot use it, or its memory ran out where nothing can be repeated."""

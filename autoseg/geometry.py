@@ -23,8 +23,8 @@ class Geometry:
     spacing : tuple of float
         Distance between voxel centres along the same axes, in `unit`.
     origin : tuple of float
-        Physical position of the first voxel. Physical coordinates are ITK's, x, y(, z): they are no array axes, and are kept as
-        read so that an output overlays its input to the last bit.
+        Physical position of the first voxel. Physical coordinates are ITK's, x, y(, z): they are no array axes. Of a volume that was turned
+        when it was read (`io.orientation`) they are the turned grid's; an output takes the input file's own, to the last bit.
     direction : tuple of float
         Direction cosines, row-major, ITK's order.
     unit : {"mm", "pixel"}

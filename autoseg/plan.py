@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from autoseg.budget import Budget, Precision
 from autoseg.geometry import Unit
 from autoseg.labels import LabelSpace
-from autoseg.recipe import Recipe
+from autoseg.recipe import LOSS_FOR, Recipe
 
 #: Raised when a field changes its meaning; a plan of a newer version is refused.
 PLAN_VERSION = 1
@@ -93,7 +93,7 @@ class Network:
 class Memory:
     """The peak of one training step, traced, against what the device has.
 
-    `parts` splits the peak: parameters, gradients, optimizer, activations, workspace, context.
+    `parts` splits the peak: parameters, gradients, optimizer, activations, context, and workspace on CUDA or loader on a CPU.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -139,7 +139,7 @@ class Stage:
     priors : tuple of float
         Share of pixels of each class over the training cases; output heads start there.
     previous : str or None
-        The stage before in a cascade.
+        The stage before in a cascade: its probabilities of each class are input channels behind the image's.
     reasons : dict
         Decision -> a sentence that says why.
     """
@@ -177,6 +177,16 @@ class Stage:
         if self.batch < 1 or self.iterations < 1 or self.iterations_per_epoch < 1:
             raise ValueError(f"{self.name}: batch, iterations and iterations_per_epoch must be at least 1")
 
+    @property
+    def num_previous_channels(self) -> int:
+        """Input channels that are the previous stage's probabilities: one for each class in a cascade, else none."""
+        return len(self.priors) if self.previous is not None else 0
+
+    @property
+    def num_image_channels(self) -> int:
+        """Input channels that are the image's; they come first."""
+        return self.network.in_channels - self.num_previous_channels
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -202,6 +212,8 @@ class Plan:
     budget : Budget
     stages : dict of Stage
         By configuration.
+    overrides : tuple of str
+        What a person decided with --set, as typed; empty: all was decided from the data and the budget.
     reasons : dict
         Decision -> a sentence that says why.
     """
@@ -220,6 +232,7 @@ class Plan:
     crop_to_nonzero: bool
     budget: Budget
     stages: dict[str, Stage]
+    overrides: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
 
 
@@ -239,10 +252,38 @@ def _misfits(plan: Plan, key: str, stage: Stage) -> Iterator[str]:
     if network.num_heads != heads:
         background = " and the background" if plan.labels.exclusive else ""
         yield f"network.num_heads must be {heads}, one for each class{background}, got {network.num_heads}"
-    if network.in_channels != len(plan.normalization):
-        yield f"network.in_channels must be {len(plan.normalization)}, one for each normalization, got {network.in_channels}"
+    channels = len(plan.normalization) + (classes if stage.previous is not None else 0)
+    if network.in_channels != channels:
+        behind = " and one for each class of the stage before" if stage.previous is not None else ""
+        yield f"network.in_channels must be {channels}, one for each normalization{behind}, got {network.in_channels}"
+    if stage.previous is not None and (stage.previous == key or stage.previous not in plan.stages):
+        others = ", ".join(name for name in plan.stages if name != key) or "none"
+        yield f"previous must be another stage of the plan ({others}), got {stage.previous!r}"
+    elif key in _stages_before(plan, key):
+        yield f"previous must not lead back to {key}, got {' -> '.join(_stages_before(plan, key))}"
+    yield from _recipe_misfits(plan, stage.recipe)
     if len(stage.priors) != classes:
         yield f"priors must hold {classes} numbers, one for each class, got {len(stage.priors)}"
     for name, value in (("spacing", stage.spacing), ("image_shape", stage.image_shape)):
         if len(value) != plan.num_axes:
             yield f"{name} must hold {plan.num_axes} numbers, one for each axis of the data, got {len(value)}"
+
+
+def _recipe_misfits(plan: Plan, recipe: Recipe) -> Iterator[str]:
+    """Where a recipe does not go with the plan's classes."""
+    exclusive = plan.labels.exclusive
+    if LOSS_FOR.get(recipe.loss, exclusive) != exclusive:
+        yield f"recipe.loss must not be {recipe.loss!r}: the classes {'exclude each other' if exclusive else 'overlap'}"
+    for name in ("class_weights", "loss_weights"):
+        if unknown := sorted(getattr(recipe, name).keys() - set(plan.labels.classes)):
+            yield f"recipe.{name} must name classes of the plan, got {unknown[0]!r}"
+
+
+def _stages_before(plan: Plan, key: str) -> list[str]:
+    """The stages before one, the nearest first; ends where one comes for the second time."""
+    found: list[str] = []
+    name = plan.stages[key].previous
+    while name is not None and name in plan.stages and name not in found:
+        found.append(name)
+        name = plan.stages[name].previous
+    return found

@@ -17,18 +17,17 @@ import torch
 from numpy.typing import NDArray
 
 from autoseg.case import Case, Dataset, LoadedCase
-from autoseg.checkpoint import Checkpoint, load_checkpoint
-from autoseg.errors import PlanError, UsageError
+from autoseg.errors import UsageError
 from autoseg.geometry import Geometry
-from autoseg.infer.case import Model, Segmentation, segment
+from autoseg.infer.cascade import prepare_stages, segment_stages
+from autoseg.infer.case import Model, Segmentation
 from autoseg.infer.devices import parse_devices
 from autoseg.infer.files import Job, Outcome, Progress, predict_cases
 from autoseg.infer.folds import Choice, choose_folds, find_run
-from autoseg.infer.nets import load_net, plan_window
+from autoseg.infer.load import load_model
 from autoseg.infer.record import RunRecord, checksums
 from autoseg.labels import Mask
 from autoseg.plan import Plan
-from autoseg.preprocess.prepare import prepare
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,7 +77,8 @@ class Predictor:
         Raises
         ------
         UsageError
-            If no fold is finished, a wanted one is not, or the path holds several runs.
+            If no fold is finished, a wanted one is not, or the path holds several runs; of a cascade, if the nets of the stage before are
+            not there as they were.
         FileFormatError
             If a checkpoint is damaged.
         DeviceError
@@ -91,19 +91,8 @@ class Predictor:
     def from_choice(cls, choice: Choice, *, device: str | torch.device | None = None, tta: bool = True, step: float = 0.5) -> Predictor:
         """`load` for folds that were chosen already."""
         where = device if isinstance(device, torch.device) else _one_device(device)
-        nets = []
-        first: Checkpoint | None = None
-        for path in choice.folds.values():
-            checkpoint = load_checkpoint(path)
-            first = first or replace(checkpoint, weights={}, optimizer={})
-            _check_alike(first, checkpoint, path)
-            nets.append(load_net(checkpoint, where))
-        assert first is not None, "a choice holds at least one fold"
-        if first.settings.previous is not None:
-            raise PlanError(f"{first.stage} is the second stage of a cascade, which this version cannot predict")
-        window = plan_window(first.plan, first.stage, where, tta=tta, step=step)
-        model = Model(labels=first.plan.labels, nets=tuple(nets), window=window)
-        return cls(plan=first.plan, stage=first.stage, model=model, choice=choice)
+        loaded = load_model(list(choice.folds.values()), where, tta=tta, step=step)
+        return cls(plan=loaded.plan, stage=loaded.stage, model=loaded.model, choice=choice)
 
     def __call__(self, image: NDArray[Any], spacing: Sequence[float] | None = None) -> dict[str, Mask] | NDArray[Any]:
         """Segment one image.
@@ -111,7 +100,8 @@ class Predictor:
         Parameters
         ----------
         image : array of real numbers, (C, (z,) y, x), or ((z,) y, x) if the plan has one channel
-            As in the training files: not normalised.
+            As in the training files: not normalised. Volumes are taken as they lie: from feet to head, front to back and right to left,
+            as `predict` turns files by their headers.
         spacing : sequence of float, optional
             In mm, (z,) y, x; needed where the plan resamples. Without it pixels are taken as they are.
 
@@ -134,12 +124,20 @@ class Predictor:
         geometry = Geometry.pixels(image.shape[1:])
         if spacing is not None:
             geometry = replace(geometry, spacing=tuple(float(s) for s in spacing), unit="mm")
-        elif self.plan.stages[self.stage].resample:
-            # Without a spacing nothing is known to resample from: the image is taken to be at the plan's.
+        elif self.plan.unit == "mm" and self._resamples():
+            # Without a spacing nothing is known to resample from: the image is taken to be at the plan's. Pixels are 1 apart.
             geometry = replace(geometry, spacing=self.plan.stages[self.stage].spacing)
         loaded = LoadedCase(case=Case(name="image", images=()), image=image, geometry=geometry, labels=None)
-        prepared = prepare(loaded, self.plan, stage=self.plan.stages[self.stage])
-        return segment(self.model, prepared.image, prepared.meta, probabilities=probabilities)
+        return segment_stages(self.model, prepare_stages(self.model, loaded, self.plan, self.stage), probabilities=probabilities)
+
+    def _resamples(self) -> bool:
+        """True if a stage does."""
+        plan, stage, model = self.plan, self.stage, self.model
+        while not plan.stages[stage].resample:
+            if model.previous is None:
+                return False
+            plan, stage, model = model.previous.plan, model.previous.stage, model.previous.model
+        return True
 
     def predict_files(
         self, cases: Sequence[Case], out: Path, *, dataset: Dataset | None = None, overwrite: bool = False, progress: Progress | None = None
@@ -187,6 +185,7 @@ class Predictor:
             step=window.step,
             mirror_axes=window.mirror_axes,
             precision=window.precision,
+            mirror_axes_before=() if self.model.previous is None else self.model.previous.model.window.mirror_axes,
         )
 
     def _channels(self, image: NDArray[Any]) -> NDArray[Any]:
@@ -205,19 +204,3 @@ def _one_device(text: str | None) -> torch.device:
     if len(devices) > 1:
         raise UsageError(f"--device {text}: a prediction runs on one device; name one of them")
     return devices[0]
-
-
-def _check_alike(first: Checkpoint, other: Checkpoint, path: Path) -> None:
-    """Folds are members of one ensemble only if they see images alike and give the same classes."""
-    if _what_predicts(other) != _what_predicts(first):
-        raise UsageError(
-            f"{path} was trained with another plan than the folds before it; predict them apart with --folds, or train it again (--restart)"
-        )
-
-
-def _what_predicts(checkpoint: Checkpoint) -> tuple[object, ...]:
-    # Lengths and rates of training may differ between folds (--hours).
-    plan, stage = checkpoint.plan, checkpoint.settings
-    of_plan = (plan.labels, plan.num_axes, plan.unit, plan.normalization, plan.crop_to_nonzero, checkpoint.stage)
-    of_stage = (stage.slice_axis, stage.spacing, stage.resample, stage.patch, stage.network, stage.mirror_axes, stage.mirror_swap)
-    return *of_plan, *of_stage, stage.previous

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any, ClassVar, Literal
 
-LossName = Literal["dice_ce", "dice_bce"]
-OptimizerName = Literal["sgd", "adamw"]
-ScheduleName = Literal["poly", "cosine"]
+LossName = Literal["dice_ce", "dice_bce", "dice_focal", "focal", "tversky", "jaccard", "ms_ssim", "border_ce"]
+OptimizerName = Literal["sgd", "adam", "adamw", "lion", "rmsprop"]
+ScheduleName = Literal["poly", "cosine", "step", "constant", "plateau"]
+#: Two names of one loss, Dice with cross-entropy: for exclusive classes (True) and for overlapping ones. The other losses serve both.
+LOSS_FOR: dict[LossName, bool] = {"dice_ce": True, "dice_bce": False}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """Probabilities and ranges; the defaults are nnU-Net's (PEERS 2), each `*_p` per sample.
 
-    `rotation_degrees` and the flips are measured per data set and stand in the plan's Stage, not here.
+    `rotation_degrees` and the flips are measured per data set and stand in the plan's Stage, not here. `previous_*` are for the channels of
+    a cascade's stage before, so that the net does not merely copy them; probabilities and the largest radius are nnU-Net's cascade's.
+
+    Parameters
+    ----------
+    previous_morphology_p : float
+        A random half of the classes is eroded, dilated, opened or closed, each in its own way.
+    previous_radius : tuple of int
+        Smallest and largest radius of that in pixels.
+    previous_removal_p : float
+        Up to a quarter of the classes, at least one, is taken out of the patch.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -36,12 +49,21 @@ class Augmentation:
     gamma_inverted_p: float = 0.1
     gamma: tuple[float, float] = (0.7, 1.5)
     flip_p: float = 0.5
+    previous_morphology_p: float = 0.4
+    previous_radius: tuple[int, int] = (1, 8)
+    previous_removal_p: float = 0.2
+
+    def __post_init__(self) -> None:
+        low, high = self.previous_radius
+        if not 1 <= low <= high:
+            raise ValueError(f"previous_radius must be two ascending numbers of at least 1, got {self.previous_radius}")
 
 
 #: Nothing is drawn: for overfitting on purpose and for tests.
 NO_AUGMENTATION = Augmentation(
-    rotation_p=0, scaling_p=0, noise_p=0, blur_p=0, brightness_p=0, contrast_p=0, lowres_p=0, gamma_p=0, gamma_inverted_p=0, flip_p=0
-)
+    rotation_p=0, scaling_p=0, noise_p=0, blur_p=0, brightness_p=0, contrast_p=0, lowres_p=0, gamma_p=0, gamma_inverted_p=0, flip_p=0,
+    previous_morphology_p=0, previous_removal_p=0,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,18 +74,27 @@ class Recipe:
     ----------
     name : str
         The trainer's name, part of the results folder.
-    loss : {"dice_ce", "dice_bce"}
-        Softmax cross-entropy for exclusive classes, a sigmoid each for overlapping ones; Dice beside it.
+    loss : LossName
+        Softmax for exclusive classes, a sigmoid each for overlapping ones: the plan's classes say which.
+    loss_weights : dict of float
+        By class name: how much a class counts in the loss, relative to the others and, in a softmax, to the background's 1; a class that
+        is not named counts 1.
     optimizer, lr, momentum, weight_decay
-        momentum is SGD's (Nesterov); AdamW takes its own betas.
-    schedule : {"poly", "cosine"}
-        A function of the training's progress in [0, 1]; poly is (1 - progress) ** 0.9, cosine goes to zero.
+        momentum is SGD's (Nesterov); the others take their papers' coefficients.
+    schedule : ScheduleName
+        Of the training's progress in [0, 1]; see `trainers.schedule`.
     warmup : float
         Share of the training over which the learning rate rises linearly.
     clip_norm : float
         The gradient's norm is cut here (nnU-Net: 12).
     foreground_share : float
         Share of the samples of a batch that are centred on a random class's pixel.
+    class_weights : dict of float
+        By class name: how often a class is the one that is centred on, relative to the others' 1.
+    case_weights : dict of float
+        By case name: how often a case is drawn, relative to the others' 1.
+    min_foreground : float
+        Smallest share of a patch's pixels that belong to a class; another place is drawn, up to ten times, where it is less.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -78,6 +109,10 @@ class Recipe:
     warmup: float = 0.0
     clip_norm: float = 12.0
     foreground_share: float = 1 / 3
+    class_weights: dict[str, float] = field(default_factory=dict)
+    case_weights: dict[str, float] = field(default_factory=dict)
+    min_foreground: float = 0.0
+    loss_weights: dict[str, float] = field(default_factory=dict)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -87,15 +122,29 @@ class Recipe:
             raise ValueError(f"foreground_share must lie in [0, 1], got {self.foreground_share}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup must lie in [0, 1), got {self.warmup}")
+        if not 0 <= self.min_foreground <= 1:
+            raise ValueError(f"min_foreground must lie in [0, 1], got {self.min_foreground}")
+        for name in ("class_weights", "case_weights", "loss_weights"):
+            for key, weight in getattr(self, name).items():
+                if not (weight > 0 and isfinite(weight)):
+                    raise ValueError(f"{name} must be positive, got {weight} for {key}")
 
 
-#: nnU-Net's long schedule and the short one, by name. Under 5,000 iterations SGD with a momentum of 0.99 has no time to settle. AdamW's
-#: rate was measured at 400 to 600 iterations, Dice of fold 0 at 1e-3, 3e-3, 6e-3: phantom (96 px) 0.680, 0.883, 0.909; Hippocampus
-#: slices 0.857, 0.857, 0.853; VNC 0.560, 0.579 (benchmarks/README.md).
-RECIPES: dict[str, dict[str, Any]] = {
+#: What goes with each optimizer unless it is set. Sources of the rates:
+#: sgd: nnU-Net's (Isensee et al. 2021). adamw: measured at 400 to 600 iterations, Dice of fold 0 at 1e-3, 3e-3, 6e-3: phantom (96 px)
+#: 0.680, 0.883, 0.909; Hippocampus slices 0.857, 0.857, 0.853; VNC 0.560, 0.579 (benchmarks/README.md). Not measured here: adam, as in the
+#: first nnU-Net (Isensee et al. 2018, arXiv 1809.10486); lion, a rate ten times smaller and a decay ten times larger than AdamW's
+#: (Chen et al. 2023, arXiv 2302.06675, section 5); rmsprop, 1e-3 (Tieleman and Hinton 2012, lecture 6.5).
+OPTIMIZERS: dict[OptimizerName, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "lr": 1e-2, "schedule": "poly"},
+    "adam": {"optimizer": "adam", "lr": 3e-4, "schedule": "cosine", "warmup": 0.05},
     "adamw": {"optimizer": "adamw", "lr": 5e-3, "schedule": "cosine", "weight_decay": 1e-2, "warmup": 0.05},
+    "lion": {"optimizer": "lion", "lr": 5e-4, "schedule": "cosine", "weight_decay": 1e-1, "warmup": 0.05},
+    "rmsprop": {"optimizer": "rmsprop", "lr": 1e-3, "schedule": "cosine", "warmup": 0.05},
 }
+
+#: The named recipes: nnU-Net's long schedule and the short one. Under 5,000 iterations SGD with a momentum of 0.99 has no time to settle.
+RECIPES: dict[str, dict[str, Any]] = {"sgd": OPTIMIZERS["sgd"], "adamw": OPTIMIZERS["adamw"]}
 
 SHORT_TRAINING_ITERATIONS = 5000
 
@@ -104,6 +153,27 @@ def recipe_for(loss: LossName, iterations: int) -> Recipe:
     """The default recipe for a training of this length."""
     settings = RECIPES["adamw" if iterations < SHORT_TRAINING_ITERATIONS else "sgd"]
     return Recipe(name="default", loss=loss, **settings)
+
+
+#: Fields of a recipe that belong to the data set: they stay when an optimizer with its rate and schedule is exchanged.
+OF_THE_DATA = ("augmentation", "foreground_share", "class_weights", "case_weights", "min_foreground", "loss_weights")
+
+
+def with_data_of(recipe: Recipe, other: Recipe) -> Recipe:
+    """The recipe with the other's augmentation, sampling and class weights."""
+    return replace(recipe, **{name: getattr(other, name) for name in OF_THE_DATA})
+
+
+def with_optimizer(recipe: Recipe, optimizer: OptimizerName) -> Recipe:
+    """The recipe with another optimizer and the rate, decay, schedule and warm-up that go with it; the same one changes nothing."""
+    if optimizer == recipe.optimizer:
+        return recipe
+    return with_data_of(Recipe(name=recipe.name, loss=recipe.loss, **OPTIMIZERS[optimizer]), recipe)
+
+
+def follows_length(recipe: Recipe) -> bool:
+    """True if the recipe is one of `recipe_for`, what belongs to the data set apart: nobody has chosen another rate or optimizer."""
+    return any(recipe == with_data_of(recipe_for(recipe.loss, length), recipe) for length in (0, SHORT_TRAINING_ITERATIONS))
 
 
 #: nnU-Net's epoch; a shorter training is cut into about forty.

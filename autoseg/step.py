@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from torch.nn.utils import clip_grad_norm_
 
 from autoseg.augment import Batch
 from autoseg.budget import Precision
+from autoseg.errors import DeviceError
 from autoseg.losses import DeepSupervision
 from autoseg.nets import NETS, UNet
 from autoseg.nets.norm import choose_kernels
 from autoseg.nets.unet import start_heads_at_prior
+from autoseg.optimizers import build_optimizer
 from autoseg.plan import Stage
-from autoseg.recipe import Recipe
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -51,7 +53,7 @@ class StepResult:
     Parameters
     ----------
     loss : fp32 Tensor, scalar
-        Mean over the micro-batches.
+        Mean over the micro-batches, weighted by their samples.
     gradient_norm : fp32 Tensor, scalar
         Before clipping.
     """
@@ -67,20 +69,27 @@ def training_step(learner: Learner, batches: Sequence[Batch], reduce: Callable[[
     ----------
     learner : Learner
     batches : sequence of Batch
-        Micro-batches whose gradients are accumulated; one, unless memory was short.
+        Micro-batches whose gradients are accumulated; one, unless memory was short. Each counts by its samples, so that a loss which
+        is a mean over samples has the gradient of the whole batch; batch Dice is then taken over each micro-batch.
     reduce : callable
         Averages the gradients over devices; nothing to do on one.
 
     Returns
     -------
     StepResult
+
+    Raises
+    ------
+    DeviceError
+        If memory ran out in the middle of the update. Before it, torch's own error comes through, see `is_out_of_memory`.
     """
     learner.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=batches[0].images.device)
+    samples = sum(len(batch.images) for batch in batches)
     for batch in batches:
         with learner.cast():
             logits = learner.net(batch.images)
-        loss = learner.loss(logits, batch.codes, batch.table, batch.ignore) / len(batches)
+        loss = learner.loss(logits, batch.codes, batch.table, batch.ignore) * (len(batch.images) / samples)
         del logits
         (loss if learner.scaler is None else learner.scaler.scale(loss)).backward()
         total = total + loss.detach()
@@ -88,15 +97,67 @@ def training_step(learner: Learner, batches: Sequence[Batch], reduce: Callable[[
     if learner.scaler is not None:
         learner.scaler.unscale_(learner.optimizer)
     norm = clip_grad_norm_(learner.net.parameters(), learner.clip_norm, foreach=True)
-    if learner.scaler is None:
-        learner.optimizer.step()
-    else:
-        learner.scaler.step(learner.optimizer)
-        learner.scaler.update()
+    _update(learner)
     return StepResult(loss=total, gradient_norm=norm)
 
 
-def build_learner(stage: Stage, device: torch.device, *, exclusive: bool, precision: Precision) -> Learner:
+def _update(learner: Learner) -> None:
+    try:
+        if learner.scaler is None:
+            learner.optimizer.step()
+        else:
+            learner.scaler.step(learner.optimizer)
+            learner.scaler.update()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        # On CUDA the fused update allocates nothing; on a CPU it copies a weight at a time.
+        raise DeviceError(
+            "memory ran out while the weights were being updated, a step that cannot be repeated. Free some memory (other programs use it "
+            "too) and give the same command again: it continues from the last checkpoint."
+        ) from error
+
+
+def split_batch(batch: Batch, size: int) -> list[Batch]:
+    """Micro-batches of `size` samples, the last one of what is left; views, nothing is copied."""
+    starts = range(0, len(batch.images), size)
+    ignores = [None if batch.ignore is None else batch.ignore[i : i + size] for i in starts]
+    return [
+        Batch(images=batch.images[i : i + size], codes=batch.codes[i : i + size], table=batch.table[i : i + size], ignore=ignore)
+        for i, ignore in zip(starts, ignores, strict=True)
+    ]
+
+
+#: What a CPU's allocator says, which raises a plain RuntimeError (c10/core/impl/alloc_cpu.cpp).
+CPU_OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """True if a device, or torch's allocator on a CPU, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in CPU_OUT_OF_MEMORY)
+
+
+def abandon_step(learner: Learner) -> None:
+    """Free what a step left behind that ran out of memory, so that it can be made again: weights and optimizer are as they were.
+
+    Such a step has changed gradients alone, and what the scaler noted about them: optimizers.py makes states beforehand, and memory
+    that runs out in the update itself is another error (`training_step`).
+    """
+    learner.optimizer.zero_grad(set_to_none=True)
+    if learner.scaler is not None:
+        # It refuses to unscale a second time before an update; a copy with the same scale has not unscaled yet.
+        state = learner.scaler.state_dict()
+        learner.scaler = torch.amp.GradScaler(next(learner.net.parameters()).device.type)
+        learner.scaler.load_state_dict(state)
+    # An exception and the frames that it went through may hold each other.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def build_learner(
+    stage: Stage, device: torch.device, *, exclusive: bool, precision: Precision, classes: Sequence[str] | None = None
+) -> Learner:
     """A fresh net with everything that trains it, on the device, weights from torch's current random state.
 
     Parameters
@@ -107,11 +168,15 @@ def build_learner(stage: Stage, device: torch.device, *, exclusive: bool, precis
         Of the plan's LabelSpace.
     precision : {"fp32", "fp16", "bf16"}
         What the device runs; see `budget.usable_precision`.
+    classes : sequence of str, optional
+        Names of the classes, which the recipe's weights of classes in the loss go by. None: each counts 1, which costs the same memory
+        and time.
     """
     net = NETS["unet"](stage.network)
     start_heads_at_prior(net, stage.priors, exclusive=exclusive)
     net.checkpointed_stages = stage.checkpointed_stages
-    loss = DeepSupervision(stage.recipe.loss, stage.priors, exclusive=exclusive)
+    weights = loss_weights(stage, classes)
+    loss = DeepSupervision(stage.recipe.loss, stage.priors, exclusive=exclusive, weights=weights)
     place(net, device, stage.network.num_axes)
     scaler = torch.amp.GradScaler(device.type) if precision == "fp16" and device.type == "cuda" else None
     return Learner(
@@ -122,6 +187,14 @@ def build_learner(stage: Stage, device: torch.device, *, exclusive: bool, precis
         cast=autocast(device, precision),
         clip_norm=stage.recipe.clip_norm,
     )
+
+
+def loss_weights(stage: Stage, classes: Sequence[str] | None) -> list[float] | None:
+    """How much each class counts in the loss, in the order of the heads; None if all count alike."""
+    given = stage.recipe.loss_weights
+    if not given:
+        return None
+    return [1.0] * len(stage.priors) if classes is None else [given.get(name, 1.0) for name in classes]
 
 
 def place(net: UNet, device: torch.device, num_axes: int) -> None:
@@ -137,18 +210,6 @@ def arrange(net: UNet, device_type: str, num_axes: int) -> None:
     for parameter in net.parameters():
         if parameter.ndim == num_axes + 2:
             parameter.data = parameter.data.contiguous(memory_format=memory_format(num_axes, device_type))
-
-
-def build_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer, fused: one pass without temporaries on every device, so that a trace on one holds for another."""
-    if recipe.optimizer == "sgd":
-        sgd = torch.optim.SGD(net.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True, fused=True)
-        # torch's fused kernel makes the buffers without values at the first step and leaves them so if the scaler skips that step,
-        # which an fp16 training's first one often is.
-        for parameter in net.parameters():
-            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        return sgd
-    return torch.optim.AdamW(net.parameters(), recipe.lr, weight_decay=recipe.weight_decay, fused=True)
 
 
 def autocast(device: torch.device, precision: Precision) -> Callable[[], AbstractContextManager[object]]:

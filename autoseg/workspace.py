@@ -49,6 +49,10 @@ class Workspace:
         """preprocessed/NAME/cases/KEY: prepared cases; plans that prepare alike share a key and the cases."""
         return self.preprocessed(dataset) / "cases" / key
 
+    def previous_folder(self, dataset: str, key: str) -> Path:
+        """preprocessed/NAME/previous/KEY: input channels of a cascade that the nets of its stage before made."""
+        return self.preprocessed(dataset) / "previous" / key
+
     def results(self, dataset: str) -> Path:
         """results/NAME"""
         return self.root / "results" / dataset

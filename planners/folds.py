@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from autoseg.errors import PlanError
 from autoseg.fingerprint import Fingerprint, NeighbourLikeness
+from autoseg.planners.balance import deal, say_balance, traits_of
 
 #: Runs of alike neighbours are groups by themselves if there are at least this many per fold; else the series is cut into equal blocks.
 RUNS_PER_FOLD = 2
@@ -46,7 +46,8 @@ class Splits:
         The cases that are kept together.
     folds : tuple of Fold
     reasons : dict
-        "groups", "folds", and "missing" if a class is absent from a fold's training cases.
+        "groups", "folds", "balance" (what the folds are balanced by and how even they came out), and "missing" if a class is absent
+        from a fold's training cases.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -59,7 +60,7 @@ class Splits:
 
 
 def make_splits(fingerprint: Fingerprint, *, num_folds: int = 5, seed: int = 0) -> Splits:
-    """Deal the groups of a data set to folds, balanced by number of cases and by which classes they show.
+    """Deal the groups of a data set to folds, balanced by number of cases, classes shown and measured pose.
 
     Parameters
     ----------
@@ -78,15 +79,15 @@ def make_splits(fingerprint: Fingerprint, *, num_folds: int = 5, seed: int = 0) 
     if len(groups) < 2:
         raise PlanError(_cannot_split(fingerprint, groups))
     count = min(num_folds, len(groups))
-    present = {case.name: [facts is not None for facts in case.classes] for case in fingerprint.cases}
-    dealt = deal(groups, present, count=count, seed=seed)
+    traits = traits_of(fingerprint)
+    dealt = deal(groups, traits, count=count, seed=seed)
     names = [case.name for case in fingerprint.cases]
     folds = []
     for group_numbers in dealt:
         val = {name for g in group_numbers for name in groups[g]}
         folds.append(Fold(train=tuple(n for n in names if n not in val), val=tuple(n for n in names if n in val)))
-    reasons = {"groups": why, "folds": _describe(folds, count, num_folds)}
-    if missing := _missing(folds, present, fingerprint.classes):
+    reasons = {"groups": why, "folds": _describe(folds, count, num_folds), "balance": say_balance([fold.val for fold in folds], traits)}
+    if missing := missing_classes(folds, fingerprint):
         reasons["missing"] = missing
     return Splits(rule=rule, seed=seed, groups=tuple(groups), folds=tuple(folds), reasons=reasons)
 
@@ -98,7 +99,8 @@ def find_groups(fingerprint: Fingerprint, num_folds: int) -> tuple[GroupRule, li
         members: dict[str, list[str]] = {}
         for case in fingerprint.cases:
             members.setdefault(f"case:{case.name}" if case.group is None else f"group:{case.group}", []).append(case.name)
-        why = f"{len(members)} groups of cases (persons, patients), as the data set says"
+        source = f"by their names (--group-regex {fingerprint.group_regex})" if fingerprint.group_regex else "as the data set says"
+        why = f"{len(members)} groups of cases (persons, patients), {source}"
         return "groups", [tuple(names) for names in members.values()], why
     singles: list[tuple[str, ...]] = [(case.name,) for case in fingerprint.cases]
     likeness = fingerprint.neighbours
@@ -124,36 +126,6 @@ def _blocks(likeness: NeighbourLikeness, num_folds: int) -> list[tuple[str, ...]
     return [tuple(order[a:b]) for a, b in zip([0, *cuts], [*cuts, len(order)], strict=True)]
 
 
-def deal(groups: Sequence[Sequence[str]], present: Mapping[str, Sequence[bool]], *, count: int, seed: int) -> list[list[int]]:
-    """Group numbers per fold. Large groups and rare classes are dealt first, each to the fold that it leaves most even.
-
-    Unevenness of a fold is the squared distance of its number of cases, and of its cases with each class, from an equal share; every
-    fold gets at least one group.
-    """
-    classes = len(next(iter(present.values())))
-    weights = [[float(len(group))] + [float(sum(present[name][k] for name in group)) for k in range(classes)] for group in groups]
-    totals = [max(1.0, sum(column)) for column in zip(*weights, strict=True)]
-    shares = [[w / t for w, t in zip(row, totals, strict=True)] for row in weights]
-    drawn = list(range(len(groups)))
-    random.Random(seed).shuffle(drawn)  # noqa: S311 - a shuffle, no secret
-    drawn.sort(key=lambda g: (-len(groups[g]), -max(shares[g])))
-    filled = [[0.0] * (classes + 1) for _ in range(count)]
-    dealt: list[list[int]] = [[] for _ in range(count)]
-    for position, g in enumerate(drawn):
-        empty = [f for f in range(count) if not dealt[f]]
-        open_folds = empty if len(drawn) - position <= len(empty) else range(count)
-        best = min(open_folds, key=lambda f: (_unevenness(filled[f], shares[g]), len(dealt[f]), f))
-        dealt[best].append(g)
-        filled[best] = [a + b for a, b in zip(filled[best], shares[g], strict=True)]
-    return dealt
-
-
-def _unevenness(filled: Sequence[float], added: Sequence[float]) -> float:
-    """How much dealing `added` to a fold raises its sum of squares; cases weigh as much as all classes together."""
-    rise = [2 * a * b + b * b for a, b in zip(filled, added, strict=True)]
-    return round(rise[0] + sum(rise[1:]) / max(1, len(rise) - 1), 12)
-
-
 def _cannot_split(fingerprint: Fingerprint, groups: Sequence[Sequence[str]]) -> str:
     count = len(fingerprint.cases)
     if count < 2:
@@ -167,13 +139,28 @@ def _cannot_split(fingerprint: Fingerprint, groups: Sequence[Sequence[str]]) -> 
 def _describe(folds: Sequence[Fold], count: int, asked: int) -> str:
     sizes = sorted({len(fold.val) for fold in folds})
     fewer = "" if count == asked else f" ({asked} asked for, but there are only {count} groups)"
-    return f"{count} folds{fewer} of {' to '.join(map(str, sizes[:: max(1, len(sizes) - 1)]))} cases, balanced by number and by class"
+    return f"{count} folds{fewer} of {' to '.join(map(str, sizes[:: max(1, len(sizes) - 1)]))} cases"
 
 
-def _missing(folds: Sequence[Fold], present: Mapping[str, Sequence[bool]], classes: Sequence[str]) -> str:
+def missing_classes(folds: Sequence[Fold], fingerprint: Fingerprint) -> str:
+    """The folds that train without a class, "fold0 trains without x, y"; empty if there are none."""
     lines = []
     for f, fold in enumerate(folds):
-        absent = [name for k, name in enumerate(classes) if not any(present[case][k] for case in fold.train)]
+        trained = set(fold.train)
+        shown = [case.classes for case in fingerprint.cases if case.name in trained]
+        absent = [name for k, name in enumerate(fingerprint.classes) if not any(classes[k] for classes in shown)]
         if absent:
             lines.append(f"fold{f} trains without {', '.join(absent)}")
     return "; ".join(lines)
+
+
+def split_groups(folds: Sequence[Fold], fingerprint: Fingerprint) -> list[str]:
+    """The declared groups that a fold trains on and is validated on, a sentence each: what an edited file may do."""
+    group = {case.name: case.group for case in fingerprint.cases if case.group is not None}
+    found = []
+    for f, fold in enumerate(folds):
+        trained = {group[name]: name for name in reversed(fold.train) if name in group}
+        for name in fold.val:
+            if group.get(name) in trained:
+                found.append(f"fold{f} splits the group {group[name]}: it trains on {trained[group[name]]} and is validated on {name}")
+    return found

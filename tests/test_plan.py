@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from autoseg.budget import GIB, GPUS, Budget, Precision, memory_budget, named_gpu, usable_precision
 from autoseg.errors import FileFormatError, UsageError
 from autoseg.io.json_files import from_json, load_json, save_json, to_json
-from autoseg.plan import Plan
+from autoseg.plan import Plan, contradictions
 from autoseg.recipe import NO_AUGMENTATION, Recipe, epoch_length, recipe_for
 from tests import small
 
 #: Free dictionaries of names; everything else in a plan is a dataclass with fixed keys.
-FREE = ("stages", "parts", "reasons")
+FREE = ("stages", "parts", "reasons", "class_weights", "case_weights", "loss_weights")
 
 
 @pytest.mark.parametrize("labels", [small.OVERLAPPING, small.EXCLUSIVE])
@@ -88,7 +88,9 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("stages.2d.recipe.lr", 0, "stages.2d.recipe: lr must be positive, got 0.0"),
         ("stages.2d.recipe.warmup", 1, r"stages.2d.recipe: warmup must lie in \[0, 1\)"),
         ("stages.2d.recipe.foreground_share", 2, r"stages.2d.recipe: foreground_share must lie in \[0, 1\]"),
-        ("stages.2d.recipe.loss", "focal", "stages.2d.recipe.loss: must be 'dice_ce' or 'dice_bce'"),
+        ("stages.2d.recipe.min_foreground", -0.1, r"stages.2d.recipe: min_foreground must lie in \[0, 1\], got -0.1"),
+        ("stages.2d.recipe.class_weights", {"b c": -1}, "stages.2d.recipe: class_weights must be positive, got -1.0 for b c"),
+        ("stages.2d.recipe.loss", "ce", "stages.2d.recipe.loss: must be 'dice_ce', 'dice_bce', 'dice_focal', 'focal', "),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(path: str, value: Any, said: str) -> None:
@@ -96,6 +98,50 @@ def test_a_wrong_value_is_named_with_its_place(path: str, value: Any, said: str)
     _set(path, value)(content)
     with pytest.raises(FileFormatError, match=said):
         from_json(json.dumps(content), Plan, source="plan.json")
+
+
+def cascade(**changes: Any) -> Plan:
+    """Two stages: a coarse one, and one that gets its probabilities of two classes behind one image channel."""
+    given: dict[str, Any] = {"name": "2d_cascade", "previous": "2d_lowres", "network": small.network(in_channels=3), **changes}
+    return small.plan(stages={"2d_lowres": small.stage(name="2d_lowres"), "2d_cascade": small.stage(**given)})
+
+
+def test_a_cascade_counts_its_channels() -> None:
+    plan = cascade()
+    assert contradictions(plan) == []
+    first, second = plan.stages.values()
+    assert (first.num_image_channels, first.num_previous_channels) == (1, 0)
+    assert (second.num_image_channels, second.num_previous_channels) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"network": small.network(in_channels=1)},
+            "network.in_channels must be 3, one for each normalization and one for each class of the stage before, got 1",
+        ),
+        ({"previous": "2d"}, "previous must be another stage of the plan (2d_lowres), got '2d'"),
+        ({"previous": "2d_cascade"}, "previous must be another stage of the plan (2d_lowres), got '2d_cascade'"),
+        ({"previous": None}, "network.in_channels must be 1, one for each normalization, got 3"),
+    ],
+)
+def test_a_cascade_that_does_not_fit_is_named(changes: dict[str, Any], said: str) -> None:
+    assert contradictions(cascade(**changes)) == [f"stages.2d_cascade: {said}"]
+
+
+def test_stages_before_each_other_are_named() -> None:
+    plan = cascade()
+    circle = replace(plan.stages["2d_lowres"], previous="2d_cascade", network=small.network(in_channels=3))
+    problems = contradictions(replace(plan, stages={**plan.stages, "2d_lowres": circle}))
+    assert problems[0] == "stages.2d_lowres: previous must not lead back to 2d_lowres, got 2d_cascade -> 2d_lowres"
+    assert len(problems) == 2
+
+
+def test_the_radius_of_the_previous_stages_shapes_is_checked() -> None:
+    for radius in ((0, 3), (4, 3)):
+        with pytest.raises(ValueError, match="previous_radius must be two ascending numbers of at least 1"):
+            replace(NO_AUGMENTATION, previous_radius=radius)
 
 
 def test_a_missing_key_is_named() -> None:

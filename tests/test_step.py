@@ -9,10 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.augment import Batch
+from autoseg.errors import DeviceError
 from autoseg.nets import build_unet
+from autoseg.optimizers import build_optimizer
 from autoseg.plan import Stage
 from autoseg.recipe import OptimizerName
-from autoseg.step import Learner, arrange, build_learner, build_optimizer, memory_format, set_lr, training_step
+from autoseg.step import (
+    Learner,
+    abandon_step,
+    arrange,
+    build_learner,
+    is_out_of_memory,
+    memory_format,
+    set_lr,
+    split_batch,
+    training_step,
+)
 from tests import small
 
 
@@ -199,3 +211,143 @@ def test_a_first_step_that_the_scaler_skips_leaves_no_garbage() -> None:
     optimizer.step()
     for a, b in zip(before, net.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-4)  # weight decay alone
+
+
+@pytest.mark.parametrize(("num", "size"), [(4, 2), (3, 2), (5, 2), (3, 1)])
+def test_uneven_parts_add_up_to_the_batch(num: int, size: int) -> None:
+    whole = small.batch(num, ignore=True)
+    results = []
+    for batches in ([whole], split_batch(whole, size)):
+        one = learner()
+        one.loss = MeanError()  # type: ignore[assignment]
+        result = training_step(one, batches)
+        results.append((float(result.loss), float(result.gradient_norm), gradients(one)))
+    assert results[0][:2] == pytest.approx(results[1][:2], rel=1e-5)
+    for a, b in zip(results[0][2], results[1][2], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
+
+
+def test_without_batch_dice_the_products_loss_is_the_same_in_parts() -> None:
+    # Focal loss is a mean over pixels; Dice of the whole batch is none, and its gradient changes.
+    whole = small.batch(3)
+    changes = {}
+    for name in ("focal", "dice_bce"):
+        found = []
+        for batches in ([whole], split_batch(whole, 2)):
+            one = learner(small.with_recipe(small.stage(), loss=name))
+            training_step(one, batches)
+            found.append(torch.cat([g.flatten() for g in gradients(one)]))
+        changes[name] = float((found[0] - found[1]).norm() / found[0].norm())
+    assert changes["focal"] < 1e-5
+    assert changes["dice_bce"] > 1e-3
+
+
+def test_parts_are_views_in_order() -> None:
+    whole = small.batch(5, ignore=True)
+    parts = split_batch(whole, 2)
+    assert [len(part.images) for part in parts] == [2, 2, 1]
+    for name in ("images", "codes", "table", "ignore"):
+        tensors = [getattr(part, name) for part in parts]
+        assert torch.equal(torch.cat(tensors), getattr(whole, name))
+        assert tensors[0].data_ptr() == getattr(whole, name).data_ptr()
+    assert split_batch(small.batch(2), 2)[0].ignore is None
+
+
+def test_memory_that_runs_out_in_the_update_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = learner()
+
+    def step() -> None:
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(one.optimizer, "step", step)
+    with pytest.raises(DeviceError, match=r"while the weights were being updated.*continues from the last checkpoint"):
+        training_step(one, [small.batch()])
+
+
+@pytest.mark.parametrize(("optimizer", "states"), [("sgd", {"momentum_buffer"}), ("adamw", {"step", "exp_avg", "exp_avg_sq"})])
+def test_the_optimizers_states_are_those_of_torch(optimizer: OptimizerName, states: set[str]) -> None:
+    one = learner(small.with_recipe(small.stage(), optimizer=optimizer))
+    before = {p: dict(values) for p, values in one.optimizer.state.items()}
+    training_step(one, [small.batch()])
+    for parameter in one.net.parameters():
+        assert set(one.optimizer.state[parameter]) == states
+        # Made beforehand and used, in the layout of the weights.
+        assert all(one.optimizer.state[parameter][name] is before[parameter][name] for name in states)
+        assert all(value.stride() == parameter.stride() for value in before[parameter].values() if value.ndim)
+
+
+@pytest.mark.parametrize("at", ["forward", "second part", "backward"])
+def test_a_step_that_fails_leaves_nothing_behind(at: str) -> None:
+    one, twin, whole = learner(), learner(), small.batch(2)
+    training_step(one, [whole])
+    training_step(twin, [whole])
+    before = [p.detach().clone() for p in one.net.parameters()]
+    calls = 0
+
+    def fail(*arguments: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == (2 if at == "second part" else 1):
+            raise torch.OutOfMemoryError("no more")
+
+    module = one.net.encoder[1]
+    handle = module.register_full_backward_hook(fail) if at == "backward" else module.register_forward_hook(fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        training_step(one, split_batch(whole, 1))
+    handle.remove()
+    abandon_step(one)
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(one), strict=True))
+    assert all(p.grad is None for p in one.net.parameters())
+    # What follows is as if nothing had been.
+    for each in (one, twin):
+        training_step(each, split_batch(whole, 1))
+    assert all(torch.equal(a, b) for a, b in zip(weights(one), weights(twin), strict=True))
+
+
+def test_a_scaler_that_has_unscaled_begins_anew_with_its_scale() -> None:
+    one = learner()
+    one.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    training_step(one, [small.batch()])
+
+    def fail(net: nn.Module) -> None:
+        assert one.scaler is not None
+        one.scaler.unscale_(one.optimizer)
+        raise torch.OutOfMemoryError("no more")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        training_step(one, [small.batch()], fail)
+    abandon_step(one)
+    assert one.scaler is not None
+    assert one.scaler.get_scale() == 8.0
+    training_step(one, [small.batch()])
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ..."), True),
+        (RuntimeError("can't allocate memory for the thread"), False),
+        (RuntimeError("expected scalar type Float"), False),
+    ],
+)
+def test_out_of_memory_is_recognised(error: RuntimeError, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
+
+
+def test_a_cpus_own_out_of_memory_is_recognised() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+
+
+def test_the_weights_of_classes_in_the_loss_go_by_name() -> None:
+    stage = small.with_recipe(small.stage(), loss_weights={"b c": 3.0})
+    build = {"exclusive": False, "precision": "fp32"}
+    named = build_learner(stage, small.CPU, classes=small.OVERLAPPING.classes, **build)  # type: ignore[arg-type]
+    assert named.loss.weights is not None
+    assert named.loss.weights.tolist() == [1, 3]
+    unnamed = build_learner(stage, small.CPU, **build).loss.weights  # type: ignore[arg-type]
+    assert unnamed is not None
+    assert unnamed.tolist() == [1, 1]
+    assert learner().loss.weights is None

@@ -21,6 +21,7 @@ def test_where_everything_lies() -> None:
     assert place.splits_file("A") == Path("w/preprocessed/A/splits.json")
     assert place.plan_file("A", "default") == Path("w/preprocessed/A/plans/default.json")
     assert place.store_folder("A", "key").is_relative_to("w/preprocessed/A")
+    assert place.previous_folder("A", "key") == Path("w/preprocessed/A/previous/key")
     assert place.fold_folder("A", "default", "2d", "sgd", "3") == Path("w/results/A/default/2d-sgd/fold3")
     assert place.fold_folder("A", "default", "2d", "sgd", "all") == Path("w/results/A/default/2d-sgd/fold_all")
     assert place.predictions("A") == Path("w/results/A/predictions")

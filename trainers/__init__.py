@@ -5,5 +5,16 @@ from __future__ import annotations
 from autoseg.trainers.interrupt import Interrupted
 from autoseg.trainers.launch import FoldCases, Job, Report, train_folds
 from autoseg.trainers.options import TRAINERS, TrainOptions
+from autoseg.trainers.previous import PreviousStage, prepare_previous_stage
 
-__all__ = ["TRAINERS", "FoldCases", "Interrupted", "Job", "Report", "TrainOptions", "train_folds"]
+__all__ = [
+    "TRAINERS",
+    "FoldCases",
+    "Interrupted",
+    "Job",
+    "PreviousStage",
+    "Report",
+    "TrainOptions",
+    "prepare_previous_stage",
+    "train_folds",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -17,13 +18,13 @@ from autoseg.augment.draws import fold_number
 from autoseg.budget import Precision
 from autoseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from autoseg.plan import Plan, Stage
-from autoseg.step import Learner, build_learner, set_lr, training_step
+from autoseg.step import Learner, StepResult, abandon_step, build_learner, is_out_of_memory, set_lr, split_batch, training_step
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.interrupt import Interrupt
 from autoseg.trainers.loader import read_ahead
 from autoseg.trainers.run import RunFolder, TimeSpent
 from autoseg.trainers.sampler import Sampler
-from autoseg.trainers.schedule import learning_rate
+from autoseg.trainers.schedule import Point, learning_rate
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class FitSettings:
     device : torch.device
     precision : {"fp32", "fp16", "bf16"}
     workers : int
+    previous : str
+        Of the checkpoints, in a cascade.
     """
 
     plan: Plan
@@ -58,11 +61,15 @@ class FitSettings:
     device: torch.device
     precision: Precision
     workers: int
+    previous: str = ""
 
 
 @dataclass(kw_only=True)
 class Progress:
-    """What changes while a fold trains and is restored with it; JSON in the checkpoint."""
+    """What changes while a fold trains and is restored with it; JSON in the checkpoint.
+
+    `losses` holds what schedule "plateau" goes by: progress and mean loss of each finished epoch.
+    """
 
     iteration: int = 0
     epoch: int = 0
@@ -72,7 +79,9 @@ class Progress:
     step_s_sum: float = 0.0
     wait_s_sum: float = 0.0
     steps_in_epoch: int = 0
+    losses: list[Point] = field(default_factory=list)
     scaler: dict[str, Any] = field(default_factory=dict)
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +94,13 @@ class Watch:
         The loss is one step old.
     measure_dice : callable (learner, iteration) -> float or None
         The real Dice on whole validation images at the end of an epoch; None where it is not yet time to measure again.
+    say : callable (text)
+        Something that a person should know.
     """
 
     on_step: Callable[[int, float, float], None]
     measure_dice: Callable[[Learner, int], float | None]
+    say: Callable[[str], None]
 
 
 class Fit:
@@ -138,7 +150,7 @@ class Fit:
         lr = stage.recipe.lr
         try:
             while (done := self.clock.progress(self.progress.iteration)) < 1:
-                lr = learning_rate(stage.recipe, done)
+                lr = learning_rate(stage.recipe, done, self.progress.losses)
                 self._step(batches, lr)
                 epoch_ends = self.progress.steps_in_epoch == stage.iterations_per_epoch
                 if epoch_ends:
@@ -156,13 +168,16 @@ class Fit:
         return self.learner
 
     def _step(self, batches: Iterator[list[RawSample]], lr: float) -> None:
-        stage, progress = self.settings.stage, self.progress
+        progress = self.progress
         begin = time.perf_counter()
         raw = next(batches)
         progress.wait_s_sum += time.perf_counter() - begin
         set_lr(self.learner, lr)
-        batch = make_batch(raw, stage.patch, device=self.settings.device, swap=stage.mirror_swap)
-        result = training_step(self.learner, [batch])
+        result = self._attempt(raw)
+        while result is None:
+            # Only now, after the failed step's exception and all that its frames held are gone.
+            self._halve(len(raw))
+            result = self._attempt(raw)
         loss = self._read_loss()
         self._unread = result.loss
         step_s = time.perf_counter() - begin
@@ -171,6 +186,33 @@ class Fit:
         progress.steps_in_epoch += 1
         progress.iteration += 1
         self.watch.on_step(progress.iteration, loss, self._pace_s)
+
+    def _attempt(self, raw: list[RawSample]) -> StepResult | None:
+        """Augment and make a step; None if memory ran out and the batch can be split further."""
+        stage, size = self.settings.stage, self._micro_batch(len(raw))
+        try:
+            batch = make_batch(raw, stage.patch, device=self.settings.device, swap=stage.mirror_swap)
+            return training_step(self.learner, split_batch(batch, size))
+        except RuntimeError as error:
+            if size == 1 or not is_out_of_memory(error):
+                raise
+        return None
+
+    def _micro_batch(self, batch: int) -> int:
+        return min(batch, self.progress.micro_batch or batch)
+
+    def _halve(self, batch: int) -> None:
+        """Compute the gradients of half as many samples at a time from here on."""
+        abandon_step(self.learner)
+        before = self._micro_batch(batch)
+        self.progress.micro_batch = math.ceil(before / 2)
+        text = (
+            f"memory ran out at iteration {self.progress.iteration} with {before} samples at a time. From here on a step takes its "
+            f"{batch} samples {self.progress.micro_batch} at a time and adds their gradients up: the images and the batch stay the same, "
+            "but Dice in the loss is measured over each part instead of the whole batch, and steps take longer."
+        )
+        logger.warning("%s", text)
+        self.watch.say(text)
 
     def _read_loss(self) -> float:
         """The last loss; waits for the device."""
@@ -192,11 +234,14 @@ class Fit:
             "step_s": progress.step_s_sum / num,
             "data_wait_s": progress.wait_s_sum / num,
         }
+        if progress.micro_batch is not None:
+            row["micro_batch"] = progress.micro_batch
         dice = self.watch.measure_dice(self.learner, progress.iteration)
         if dice is not None:
             row["val_dice"] = dice
         self.run.append_metrics(row)
         logger.info("epoch %d, iteration %d: loss %.4f%s", row["epoch"], row["iteration"], row["loss"], _dice_words(dice))
+        progress.losses.append((self.clock.progress(progress.iteration), row["loss"]))
         progress.epoch += 1
         progress.loss_sum = progress.step_s_sum = progress.wait_s_sum = 0.0
         progress.steps_in_epoch = 0
@@ -226,6 +271,7 @@ class Fit:
             weights=dict(self.learner.net.state_dict()),
             optimizer=optimizer_tensors(self.learner.optimizer),
             progress=asdict(self.progress),
+            previous=self.settings.previous,
         )
         save_checkpoint(path, checkpoint)
 
@@ -243,8 +289,10 @@ def start_or_resume(settings: FitSettings, run: RunFolder) -> tuple[Learner, Pro
     """A fresh learner, or the one of the folder's last checkpoint."""
     # The weights are the only numbers from torch's global state; seeded by run and fold they are the same at every start.
     torch.manual_seed(1009 * settings.seed + fold_number(settings.fold))
-    exclusive = settings.plan.labels.exclusive
-    learner = build_learner(settings.stage, settings.device, exclusive=exclusive, precision=settings.precision)
+    labels = settings.plan.labels
+    learner = build_learner(
+        settings.stage, settings.device, exclusive=labels.exclusive, precision=settings.precision, classes=labels.classes
+    )
     if not run.last.is_file():
         return learner, Progress()
     checkpoint = load_checkpoint(run.last)

@@ -29,6 +29,7 @@ from autoseg.trainers.clock import Clock
 from autoseg.trainers.fit import Fit, FitSettings, Watch, with_stage
 from autoseg.trainers.interrupt import Interrupt, listening
 from autoseg.trainers.options import TrainOptions, apply_options
+from autoseg.trainers.previous import PreviousStage
 from autoseg.trainers.run import RunFolder, RunRecord, TimeSpent
 from autoseg.trainers.sampler import Sampler
 from autoseg.trainers.validation import Exam, evaluating, predict_stored, quick_dice, validate, write_case
@@ -53,6 +54,10 @@ class Report(Protocol):
 
     def step(self, fold: str, progress: float, loss: float, remaining_s: float) -> None:
         """After every step: share done in [0, 1], the last known loss, seconds to the end of all folds."""
+        ...
+
+    def say(self, fold: str, text: str) -> None:
+        """Something about a fold that a person should know."""
         ...
 
     def validated(self, fold: str, done: int, total: int) -> None:
@@ -84,6 +89,7 @@ class Job:
     config : str
         A key of plan.stages.
     store : PreparedStore
+        In a cascade opened with the channels of `previous`.
     folds : mapping of str -> FoldCases
         In the order in which they are trained.
     options : TrainOptions
@@ -94,6 +100,8 @@ class Job:
         Discard what is there.
     begun : float
         time.monotonic() when the command began: what came before the first fold counts for it.
+    previous : PreviousStage or None
+        The stage before in a cascade.
     """
 
     workspace: Workspace
@@ -107,6 +115,7 @@ class Job:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     restart: bool = False
     begun: float = field(default_factory=time.monotonic)
+    previous: PreviousStage | None = None
 
     def folder(self, fold: str) -> RunFolder:
         """Where a fold's results lie."""
@@ -125,6 +134,10 @@ def train_folds(job: Job, report: Report) -> dict[str, Summary]:
         When asked to stop; everything is saved.
     """
     raw = {case.name for case in job.dataset.train}
+    if unknown := sorted(job.plan.stages[job.config].recipe.case_weights.keys() - raw):
+        raise UsageError(
+            f"{job.config}.recipe.case_weights of plan {job.plan.name} names {unknown[0]}, which is no case of {job.dataset.root}."
+        )
     for fold, cases in job.folds.items():
         needed = (*cases.train, *cases.val)
         _refuse_missing(job, fold, [name for name in needed if not job.store.has(name)], "not prepared")
@@ -182,6 +195,7 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
         device=job.device,
         precision=device_precision(stage.precision, job.device),
         workers=job.plan.budget.workers,
+        previous="" if job.previous is None else job.previous.behind(fold),
     )
     exam = _exam(job, plan, fold)
     clock = Clock(planned=stage.iterations, share_s=share_s, started=begun)
@@ -298,6 +312,7 @@ def _record(job: Job, fold: str, share_s: float | None, run: RunFolder) -> RunRe
         planned=planned,
         stage=stage,
         hours=job.hours,
+        previous="" if job.previous is None else job.previous.digest,
     )
 
 
@@ -308,7 +323,8 @@ def _exam(job: Job, plan: Plan, fold: str) -> Exam:
 
 
 def _sampler(job: Job, stage: Stage, fold: str) -> Sampler:
-    return Sampler(store=job.store, cases=job.folds[fold].train, stage=stage, seed=job.options.seed, fold=fold)
+    cases, classes = job.folds[fold].train, job.plan.labels.classes
+    return Sampler(store=job.store, cases=cases, stage=stage, seed=job.options.seed, fold=fold, classes=classes)
 
 
 def _watch(job: Job, fold: str, report: Report, exam: Exam, clock: Clock) -> Watch:
@@ -334,7 +350,7 @@ def _watch(job: Job, fold: str, report: Report, exam: Exam, clock: Clock) -> Wat
         remaining_s = _remaining_s(job, fold, clock, iteration, pace_s)
         report.step(fold, clock.progress(iteration), loss, remaining_s)
 
-    return Watch(on_step=on_step, measure_dice=measure_dice)
+    return Watch(on_step=on_step, measure_dice=measure_dice, say=lambda text: report.say(fold, text))
 
 
 def _remaining_s(job: Job, fold: str, clock: Clock, iteration: int, pace_s: float) -> float:

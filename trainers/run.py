@@ -19,7 +19,7 @@ BEST = "checkpoint_best.safetensors"
 RECORD = "run.json"
 BEGIN_ANEW = "Put the file back, or begin the fold anew with --restart."
 #: Checksums say little: what they stand for.
-MEANINGS = {"fingerprint": "the data set", "cases": "the fold's cases (splits.json)"}
+MEANINGS = {"fingerprint": "the data set", "cases": "the fold's cases (splits.json)", "previous": "the nets of the stage before"}
 #: A value that is longer is cut in the list of differences.
 SHORT = 60
 
@@ -43,6 +43,8 @@ class RunRecord:
         As trained, options applied.
     hours : float or None
         Wall time of the command that started the run, all its folds together.
+    previous : str
+        Checksum of the nets of the stage before in a cascade; empty without one.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -56,6 +58,7 @@ class RunRecord:
     planned: Stage
     stage: Stage
     hours: float | None = None
+    previous: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,12 @@ from autoseg.augment.draws import fold_number
 from autoseg.geometry import mirror_indices
 from autoseg.plan import Stage
 from autoseg.preprocess.store import PreparedStore, StoredCase
+from autoseg.trainers.weighting import draw_class, pass_order, weights_of
 
 #: Sets the shuffles apart from the samples' draws, whose third number is an iteration.
 SHUFFLE_STREAM = 2**31
+#: Other places that are tried for a patch with less foreground than the recipe's least.
+REDRAWS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,7 @@ class Sampler:
     Parameters
     ----------
     store : PreparedStore
+        In a cascade opened with the previous stage's channels.
     cases : tuple of str
         The fold's training cases.
     stage : Stage
@@ -33,6 +37,8 @@ class Sampler:
     seed : int
     fold : str
         "0" .. "4" or "all".
+    classes : tuple of str
+        Names of the classes, which the recipe's class weights go by; not needed without.
     """
 
     store: PreparedStore
@@ -40,6 +46,11 @@ class Sampler:
     stage: Stage
     seed: int
     fold: str
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.stage.recipe.class_weights and len(self.classes) != len(self.stage.priors):
+            raise ValueError(f"class_weights need the names of all {len(self.stage.priors)} classes, got {self.classes}")
 
     def batch(self, iteration: int) -> list[RawSample]:
         """The raw samples of one iteration."""
@@ -55,10 +66,11 @@ class Sampler:
         draw = draw_sample(
             rng,
             recipe.augmentation,
-            num_channels=stage.network.in_channels,
+            num_channels=stage.num_image_channels,
             num_axes=len(stage.patch),
             mirror_axes=stage.mirror_axes,
             rotation=stage.rotation_degrees,
+            num_previous=stage.num_previous_channels,
         )
         outer, inner = corner[: -len(stage.patch)], corner[-len(stage.patch) :]
         box = source_box(inner, stage.patch, draw.matrix)
@@ -66,6 +78,11 @@ class Sampler:
         shape = tuple(b - a for a, b in zip(box.start, box.stop, strict=True))
         image = read_mirrored(case.image, slices, leading=1)
         codes = read_mirrored(case.codes, slices, leading=0)
+        previous = None
+        if stage.previous is not None:
+            assert case.previous is not None, "a cascade's store is opened with its channels"
+            previous = read_mirrored(case.previous, slices, leading=1)
+            previous = previous.reshape(previous.shape[0], *shape)
         return RawSample(
             image=image.reshape(image.shape[0], *shape),
             codes=codes.reshape(shape),
@@ -74,24 +91,49 @@ class Sampler:
             intensity=Intensity.of(case.meta),
             draw=draw,
             centre=box.centre,
+            previous=previous,
         )
 
     def _case_name(self, iteration: int, index: int) -> str:
-        # Every pass over the cases is a shuffle of its own: all cases are seen equally often, without a state.
+        # Every pass over the cases is a shuffle of its own: all cases are seen as often as their weights say, without a state.
         position = iteration * self.stage.batch + index
         number, place = divmod(position, len(self.cases))
-        order = np.random.default_rng([self.seed, fold_number(self.fold), SHUFFLE_STREAM, number]).permutation(len(self.cases))
+        rng = np.random.default_rng([self.seed, fold_number(self.fold), SHUFFLE_STREAM, number])
+        order = pass_order(weights_of(self.cases, self.stage.recipe.case_weights), rng)
         return self.cases[int(order[place])]
 
     def _corner(self, rng: np.random.Generator, case: StoredCase, *, foreground: bool) -> tuple[int, ...]:
-        """First pixel of the patch in the case, all axes of the data."""
+        """First pixel of the patch in the case, all axes of the data: of several places the first with enough foreground, or the best."""
+        best, least = self._place(rng, case, foreground=foreground), self.stage.recipe.min_foreground
+        if not least or not any(len(points) for points in case.points):
+            return best
+        most = self._foreground(case, best)
+        for _ in range(REDRAWS):
+            if most >= least:
+                break
+            other = self._place(rng, case, foreground=foreground)
+            share = self._foreground(case, other)
+            if share > most:
+                best, most = other, share
+        return best
+
+    def _foreground(self, case: StoredCase, corner: tuple[int, ...]) -> float:
+        """Share of a patch's pixels, before it is augmented, that belong to a class."""
+        patch = (1,) * (len(case.shape) - len(self.stage.patch)) + self.stage.patch
+        codes = read_mirrored(case.codes, [slice(c, c + edge) for c, edge in zip(corner, patch, strict=True)], leading=0)
+        return float(np.asarray(case.table.any(axis=1))[codes].mean())
+
+    def _place(self, rng: np.random.Generator, case: StoredCase, *, foreground: bool) -> tuple[int, ...]:
+        """First pixel of a patch that is drawn anywhere, or around a pixel of a class."""
         patch = (1,) * (len(case.shape) - len(self.stage.patch)) + self.stage.patch
         low = [min(0, size - edge) for size, edge in zip(case.shape, patch, strict=True)]
         high = [max(0, size - edge) for size, edge in zip(case.shape, patch, strict=True)]
         corner = [int(rng.integers(a, b + 1)) for a, b in zip(low, high, strict=True)]
-        present = [points for points in case.points if len(points)]
+        present = [k for k, points in enumerate(case.points) if len(points)]
         if foreground and present:
-            points = present[int(rng.integers(len(present)))]
+            names = [self.classes[k] for k in present] if self.stage.recipe.class_weights else []
+            weights = weights_of(names, self.stage.recipe.class_weights) if names else np.ones(len(present))
+            points = case.points[present[draw_class(rng, weights)]]
             point = points[int(rng.integers(len(points)))]
             corner = [int(np.clip(p - edge // 2, a, b)) for p, edge, a, b in zip(point, patch, low, high, strict=True)]
         return tuple(corner)

@@ -38,6 +38,7 @@ class Exam:
         With the stage as trained.
     stage : str
     store : PreparedStore
+        In a cascade opened with the previous stage's channels.
     cases : tuple of Case
     device : torch.device
     """
@@ -55,9 +56,10 @@ class Exam:
 
 
 def predict_stored(exam: Exam, model: Model, case: Case, *, probabilities: bool = False) -> Segmentation:
-    """One prepared case on its original grid."""
+    """One prepared case on its original grid; in a cascade behind the stored channels, made by a net that did not train on the case."""
     stored = exam.store.open(case.name)
-    return segment(model, stored.image[:], stored.meta, probabilities=probabilities)
+    previous = None if stored.previous is None else stored.previous[:]
+    return segment(model, stored.image[:], stored.meta, previous=previous, probabilities=probabilities)
 
 
 def score(exam: Exam, case: Case, segmentation: Segmentation) -> CaseScores:

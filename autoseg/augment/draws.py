@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.recipe import Augmentation
+
+Operation = Literal["erosion", "dilation", "opening", "closing"]
+OPERATIONS: tuple[Operation, ...] = ("erosion", "dilation", "opening", "closing")
+#: Share of the previous stage's classes that are changed in shape at a time, and the largest share that is removed.
+RESHAPED_CLASSES, REMOVED_CLASSES = 0.5, 0.25
 
 #: Number standing for fold "all" where draws are seeded; folds proper count from 0.
 FOLD_ALL = 1_000_000
@@ -62,6 +68,10 @@ class SampleDraw:
         Zoom in (0, 1]; 1: none.
     gamma_inverted, gamma : array (C,)
         Exponents; 1: none.
+    previous_morphology : tuple of (class, operation, radius in pixels)
+        What becomes of the shapes of the previous stage's channels.
+    previous_removal : tuple of int
+        Classes whose previous channel is emptied.
     """
 
     matrix: NDArray[np.float64] | None
@@ -74,10 +84,19 @@ class SampleDraw:
     lowres: NDArray[np.float64]
     gamma_inverted: NDArray[np.float64]
     gamma: NDArray[np.float64]
+    previous_morphology: tuple[tuple[int, Operation, int], ...] = ()
+    previous_removal: tuple[int, ...] = ()
 
 
 def draw_sample(
-    rng: np.random.Generator, augmentation: Augmentation, *, num_channels: int, num_axes: int, mirror_axes: tuple[int, ...], rotation: float
+    rng: np.random.Generator,
+    augmentation: Augmentation,
+    *,
+    num_channels: int,
+    num_axes: int,
+    mirror_axes: tuple[int, ...],
+    rotation: float,
+    num_previous: int = 0,
 ) -> SampleDraw:
     """Draw one sample's parameters.
 
@@ -88,15 +107,19 @@ def draw_sample(
     augmentation : Augmentation
         Probabilities and ranges.
     num_channels, num_axes : int
+        Channels of the image, without the previous stage's.
     mirror_axes : tuple of int
         Axes that may be flipped.
     rotation : float
         Largest angle in degrees, both ways.
+    num_previous : int
+        Channels of the previous stage in a cascade.
     """
     a = augmentation
     matrix = _draw_matrix(rng, a, num_axes, rotation)
     flips = tuple(axis for axis in mirror_axes if rng.random() < a.flip_p)
     noise_seed, noisy, variance = int(rng.integers(2**62)), rng.random() < a.noise_p, rng.uniform(*a.noise_variance)
+    # In the order in which they are drawn: what a version adds comes last, so that all others keep their values.
     return SampleDraw(
         matrix=matrix,
         flips=flips,
@@ -108,6 +131,8 @@ def draw_sample(
         lowres=_per_channel(rng, a.lowres_p, a.lowres_scale, num_channels, channel_p=0.5),
         gamma_inverted=_per_channel(rng, a.gamma_inverted_p, a.gamma, num_channels),
         gamma=_per_channel(rng, a.gamma_p, a.gamma, num_channels),
+        previous_morphology=_draw_morphology(rng, a, num_previous),
+        previous_removal=_draw_removal(rng, a, num_previous),
     )
 
 
@@ -119,6 +144,19 @@ def _per_channel(
     channels = rng.random(num) < channel_p
     values = rng.uniform(*bounds, num)
     return np.where(on & channels, values, neutral)
+
+
+def _draw_morphology(rng: np.random.Generator, a: Augmentation, num: int) -> tuple[tuple[int, Operation, int], ...]:
+    on, chosen = rng.random() < a.previous_morphology_p, rng.random(num) < RESHAPED_CLASSES
+    operations = rng.integers(0, len(OPERATIONS), num)
+    radii = rng.integers(a.previous_radius[0], a.previous_radius[1] + 1, num)
+    return tuple((k, OPERATIONS[operations[k]], int(radii[k])) for k in range(num) if on and chosen[k])
+
+
+def _draw_removal(rng: np.random.Generator, a: Augmentation, num: int) -> tuple[int, ...]:
+    on, order = rng.random() < a.previous_removal_p, rng.permutation(num)
+    removed = int(rng.integers(1, max(1, int(REMOVED_CLASSES * num)) + 1))
+    return tuple(sorted(int(k) for k in order[:removed])) if on else ()
 
 
 def _draw_matrix(rng: np.random.Generator, a: Augmentation, num_axes: int, rotation: float) -> NDArray[np.float64] | None:

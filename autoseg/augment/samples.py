@@ -1,6 +1,9 @@
 """From crops of cases to a batch on the device: normalise, warp, flip, then the intensity transforms.
 
-Shapes: N samples, C channels, S codes, K classes, P the patch's axes, B the axes of the source box that a sample reads.
+In a cascade the previous stage's K probabilities follow the image's channels; they are warped and flipped along, and nothing else of
+what happens to the image happens to them.
+
+Shapes: N samples, C channels of the image, S codes, K classes, P the patch's axes, B the axes of the source box that a sample reads.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from torch import Tensor
 from autoseg.augment.draws import SampleDraw
 from autoseg.augment.intensity import augment_intensity
 from autoseg.augment.normalization import Intensity
+from autoseg.augment.previous import previous_channels
 from autoseg.augment.warp import flip_and_warp
 
 
@@ -26,8 +30,8 @@ class Batch:
 
     Parameters
     ----------
-    images : fp32 Tensor, (N, C, P)
-        Normalised and augmented.
+    images : fp32 Tensor, (N, C, P), or (N, C + K, P) in a cascade
+        Normalised and augmented; the previous stage's probabilities in [0, 1].
     codes : int32 Tensor, (N, P)
     table : bool Tensor, (N, S, K)
         Padded to the largest of the batch.
@@ -55,6 +59,8 @@ class RawSample:
     draw : SampleDraw
     centre : tuple of float
         Position of the patch's centre inside the box.
+    previous : array (K, B), uint8, or None
+        255 times the previous stage's probabilities, in a cascade.
     """
 
     image: NDArray[Any]
@@ -64,6 +70,7 @@ class RawSample:
     intensity: Intensity
     draw: SampleDraw
     centre: tuple[float, ...]
+    previous: NDArray[np.uint8] | None = None
 
 
 def make_batch(samples: Sequence[RawSample], patch: tuple[int, ...], *, device: torch.device, swap: tuple[int, ...] = ()) -> Batch:
@@ -78,16 +85,24 @@ def make_batch(samples: Sequence[RawSample], patch: tuple[int, ...], *, device: 
     swap : tuple of int
         The class whose place each class takes when an odd number of axes is flipped; empty: none change.
     """
-    images, codes = [], []
-    for sample in samples:
+    first = samples[0]
+    num = len(first.image)
+    channels = num + (0 if first.previous is None else len(first.previous))
+    # Filled in place: a list of samples and their stack would be twice the memory, which with the previous channels counts.
+    images = torch.empty((len(samples), channels, *patch), device=device)
+    codes = []
+    for sample, out in zip(samples, images, strict=True):
         image, code = _to_device(sample, device)
         image, code = flip_and_warp(image, code, sample.draw, patch, sample.centre)
-        images.append(augment_intensity(image, sample.draw))
+        out[:num] = augment_intensity(image, sample.draw)
+        if sample.previous is not None:
+            stored = _transferable(sample.previous).to(device, non_blocking=True)
+            previous_channels(stored, sample.draw, patch, sample.centre, swap=swap, out=out[num:])
         codes.append(code)
     table, ignore = _tables(samples, swap)
     has_ignored = bool(ignore.any())
     return Batch(
-        images=torch.stack(images),
+        images=images,
         codes=torch.stack(codes),
         table=torch.from_numpy(table).to(device, non_blocking=True),
         ignore=torch.from_numpy(ignore).to(device, non_blocking=True) if has_ignored else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,20 +75,33 @@ def flip_and_warp(
     -------
     image (C, P), codes (P)
     """
-    if draw.matrix is None:
-        axes = [axis + 1 for axis in draw.flips]
-        return (image.flip(axes), codes.flip(draw.flips)) if axes else (image, codes)
-    signs = np.ones(len(patch))
-    signs[list(draw.flips)] = -1
-    grid = _grid(draw.matrix * signs, patch, centre, codes.shape, image.device)
-    warped = F.grid_sample(image.unsqueeze(0), grid, mode="bilinear", padding_mode="border", align_corners=True)
+    grid = sampling_grid(draw, patch, centre, codes.shape, image.device)
+    if grid is None:
+        return move_image(image, draw, None), codes.flip(draw.flips) if draw.flips else codes
     # fp32 holds codes up to 2**24 exactly; nearest invents none.
     moved = F.grid_sample(codes.float()[None, None], grid, mode="nearest", padding_mode="border", align_corners=True)
-    return warped[0], moved[0, 0].to(torch.int32)
+    return move_image(image, draw, grid), moved[0, 0].to(torch.int32)
 
 
-def _grid(matrix: Matrix, patch: tuple[int, ...], centre: tuple[float, ...], box: torch.Size, device: torch.device) -> Tensor:
-    """grid_sample's grid (1, P, A): source positions scaled to [-1, 1], the last array axis (x) first."""
+def move_image(image: Tensor, draw: SampleDraw, grid: Tensor | None) -> Tensor:
+    """An fp32 Tensor (C, B) sampled on a grid, linearly, or only flipped if there is none: (C, P)."""
+    if grid is None:
+        return image.flip([axis + 1 for axis in draw.flips]) if draw.flips else image
+    return F.grid_sample(image.unsqueeze(0), grid, mode="bilinear", padding_mode="border", align_corners=True)[0]
+
+
+def sampling_grid(
+    draw: SampleDraw, patch: tuple[int, ...], centre: tuple[float, ...], box: Sequence[int], device: torch.device
+) -> Tensor | None:
+    """grid_sample's grid (1, P, A), flips included: source positions scaled to [-1, 1], the last array axis (x) first.
+
+    None if pixels lie on pixels: nothing is rotated or scaled. `box` is B.
+    """
+    if draw.matrix is None:
+        return None
+    signs = np.ones(len(patch))
+    signs[list(draw.flips)] = -1
+    matrix = draw.matrix * signs
     axes = [torch.arange(size, device=device, dtype=torch.float32) - (size - 1) / 2 for size in patch]
     grid = []
     for row in reversed(range(len(patch))):

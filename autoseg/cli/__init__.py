@@ -25,6 +25,7 @@ Examples, in a folder that holds raw/HandBone:
     commands_in={
         "plan_and_preprocess": ("autoseg.cli.plan", "measure a data set, decide everything, prepare the cases"),
         "train": ("autoseg.cli.train", "train and validate folds"),
+        "plan": ("autoseg.cli.plans", "look at plans and compare them"),
         "predict": ("autoseg.cli.predict", "segment images with trained folds"),
         "demo": ("autoseg.cli.demo", "a synthetic data set of hand X-rays, and its score"),
     },
@@ -73,8 +74,8 @@ def main() -> None:
         click.echo(f"Error: {describe_os_error(error)}", err=True)
         sys.exit(2)
     except RuntimeError as error:
-        # torch's OutOfMemoryError, by its name: torch is not imported here.
-        if debug or type(error).__name__ != "OutOfMemoryError":
+        # torch's OutOfMemoryError by its name, and what its allocator for the CPU says: torch is not imported here.
+        if debug or not (type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator:" in str(error)):
             raise
         click.echo(f"Error: {OUT_OF_MEMORY}", err=True)
         sys.exit(2)

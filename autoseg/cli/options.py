@@ -95,6 +95,8 @@ def load_plan(file: Path) -> Plan:
     FileFormatError
         Naming the file and what is wrong with it.
     """
+    from dataclasses import replace
+
     from autoseg.errors import FileFormatError
     from autoseg.io.json_files import load_json, read_plain_json
     from autoseg.plan import PLAN_VERSION, Plan, contradictions
@@ -111,7 +113,8 @@ def load_plan(file: Path) -> Plan:
     if problems := contradictions(plan):
         listing = "\n".join(f"  {problem}" for problem in problems)
         raise FileFormatError(f"{file} was edited wrongly:\n{listing}\n{AGAIN}")
-    return plan
+    # A copied file is a plan of its own: its results lie under the name that the person gave it.
+    return plan if plan.name == file.stem else replace(plan, name=file.stem)
 
 
 def parse_folds(texts: tuple[str, ...], known: int) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, load_plan, plan_option, positive, workspace_option
+from autoseg.cli.options import choose_dataset, dataset_option, load_plan, plan_option, positive, workspace_option
 from autoseg.cli.progress import Bar, duration, size
+from autoseg.cli.splits import grouped, made_splits
 from autoseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ Examples:
   autoseg plan_and_preprocess -d HandBone                        for the GPU of this machine
   autoseg plan_and_preprocess -d HandBone --gpu v100-32gb        for another one
   autoseg plan_and_preprocess -d HandBone --gpu cpu --hours 0.5  for this machine's processor and half an hour
+  autoseg plan_and_preprocess -d HandBone --plan small --set 2d.patch=1024,1024 --set 2d.batch=4
 """
 
 
@@ -41,7 +43,19 @@ Examples:
 @click.option("--configs", metavar="LIST", help="Configurations, separated by commas.  [default: those the data set needs]")
 @click.option("--hours", type=float, metavar="H", callback=positive, help="Wall time for the training of all folds.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that read and prepare.  [default: all cores]")
+@click.option(
+    "--group-regex",
+    metavar="REGEX",
+    help="Cases in whose names this expression finds the same text (its first parentheses, else all it matches) stay in one fold.",
+)
 @plan_option
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Decide a field of the plan yourself, such as 2d.patch=1024,1024; what follows from it is decided anew. Several times.",
+)
 def command(
     dataset: str | None,
     workspace: Path,
@@ -50,11 +64,15 @@ def command(
     configs: str | None,
     hours: float | None,
     workers: int | None,
+    group_regex: str | None,
     plan_name: str,
+    overrides: tuple[str, ...],
 ) -> None:
     """Measure a data set, decide everything, and prepare its cases for training."""
+    from autoseg.experiment_plans import names as shipped
     from autoseg.fingerprint.hardware import count_cores
     from autoseg.io.layouts import read_dataset
+    from autoseg.planners.settings import parse_settings
 
     wanted = _split(configs)
     if wanted:
@@ -62,17 +80,31 @@ def command(
 
         for name in wanted:
             check_config(name)
+    overrides = tuple(setting.text for setting in parse_settings(overrides))
     place, folder = choose_dataset(workspace, dataset)
-    budget = choose_budget(gpu, gpu_memory, hours)
-    raw = read_dataset(folder)
+    asked = (gpu, gpu_memory, hours)
+    budget = shipped_budget(plan_name, *asked, configs) if plan_name in shipped() else choose_budget(*asked)
+    raw, group_regex, regrouped = grouped(place, read_dataset(folder), group_regex)
     workers = workers or count_cores()
-    fingerprint = measured(place, raw, workers)
-    splits = made_splits(place, fingerprint)
-    plan = planned(place, fingerprint, budget, splits, name=plan_name, configs=wanted)
+    fingerprint = measured(place, raw, workers, group_regex)
+    splits = made_splits(place, fingerprint, regrouped=regrouped)
+    plan = planned(place, fingerprint, budget, splits, name=plan_name, configs=wanted, overrides=overrides)
     say_disk(place, fingerprint, plan)
     prepared(place, raw, plan, workers)
     place.remember(folder)
-    click.echo(f"Next: autoseg train {next(iter(plan.stages))} fold0..{len(splits.folds) - 1}")
+    other = "" if plan_name == "default" else f" --plan {plan_name}"
+    click.echo(next_command(plan, f"fold0..{len(splits.folds) - 1}{other}"))
+
+
+def next_command(plan: Plan, folds: str) -> str:
+    """What to type next: a cascade where there is one, its first stage first."""
+    names = list(plan.stages)
+    cascade = next((name for name, stage in plan.stages.items() if stage.previous is not None), None)
+    if cascade is None:
+        return f"Next: autoseg train {names[0]} {folds}"
+    previous = plan.stages[cascade].previous
+    alone = f" (or autoseg train 2d {folds} alone, whose patch shows less)" if "2d" in plan.stages else ""
+    return f"Next: autoseg train {previous} {folds}, then autoseg train {cascade} {folds}{alone}"
 
 
 def _split(configs: str | None) -> tuple[str, ...]:
@@ -98,7 +130,21 @@ def choose_budget(gpu: str | None, gpu_memory: float | None, hours: float | None
     return cpu_budget(hours) if gpu.lower() == "cpu" else named_gpu(gpu, hours=hours)
 
 
-def measured(place: Workspace, raw: Dataset, workers: int) -> Fingerprint:
+def shipped_budget(name: str, *given: object) -> Budget:
+    """The budget of a plan that comes with autoseg; UsageError if another one, or configurations, were asked for."""
+    from autoseg.experiment_plans import load_plan as load_shipped
+
+    budget = load_shipped(name).budget
+    if any(value is not None for value in given):
+        raise UsageError(
+            f"--plan {name} comes with autoseg and was made for {budget.name}: leave out --gpu, --gpu-memory, --hours and --configs, "
+            "or give your plan another name. (train has --hours too.)"
+        )
+    click.echo(f"Plan {name} comes with autoseg: for {budget.name}, {budget.memory_bytes / GIB:.1f} GiB")
+    return budget
+
+
+def measured(place: Workspace, raw: Dataset, workers: int, group_regex: str = "") -> Fingerprint:
     """The fingerprint: as stored if the raw files are unchanged, else measured now."""
     from autoseg.errors import FileFormatError
     from autoseg.fingerprint import FINGERPRINT_VERSION, Fingerprint, identity_of, measure
@@ -120,69 +166,103 @@ def measured(place: Workspace, raw: Dataset, workers: int) -> Fingerprint:
                 )
             if known.version == FINGERPRINT_VERSION and known.identity == identity_of(raw):
                 click.echo(f"  Fingerprint: unchanged ({file})")
-                return _as_it_is_here(file, known, raw.root)
+                return _as_it_is_here(file, known, raw.root, group_regex)
     with Bar("Measuring", "case") as bar:
         fingerprint = measure(raw, workers=workers, progress=bar)
-    return _as_it_is_here(file, fingerprint, raw.root)
+    return _as_it_is_here(file, fingerprint, raw.root, group_regex)
 
 
-def _as_it_is_here(file: Path, fingerprint: Fingerprint, root: Path) -> Fingerprint:
-    """The fingerprint with the machine at hand and the data's place in it, written if that changes it."""
+def _as_it_is_here(file: Path, fingerprint: Fingerprint, root: Path, group_regex: str) -> Fingerprint:
+    """The fingerprint with the machine at hand, the data's place and where its groups come from, written if that changes it."""
     from dataclasses import replace
 
     from autoseg.fingerprint.hardware import hardware
     from autoseg.io.json_files import save_json
 
-    now = replace(fingerprint, hardware=hardware(), root=str(root.resolve()))
+    now = replace(fingerprint, hardware=hardware(), root=str(root.resolve()), group_regex=group_regex)
     if now != fingerprint or not file.is_file():
         fingerprint = now
         save_json(file, fingerprint)
     return fingerprint
 
 
-def made_splits(place: Workspace, fingerprint: Fingerprint) -> Splits:
-    """The folds: a file that a person may have edited is kept as long as its cases are the data set's."""
-    from autoseg.io.json_files import load_json, save_json
-    from autoseg.planners.folds import Splits, make_splits
+def planned(
+    place: Workspace,
+    fingerprint: Fingerprint,
+    budget: Budget,
+    splits: Splits,
+    *,
+    name: str,
+    configs: tuple[str, ...],
+    overrides: tuple[str, ...] = (),
+) -> Plan:
+    """Make the plan and print what was decided and why; a plan made from the same inputs is kept, edited by hand or not."""
+    from dataclasses import replace
 
-    file = place.splits_file(fingerprint.dataset)
-    names = {case.name for case in fingerprint.cases}
-    if file.is_file():
-        known = load_json(file, Splits, hint=AGAIN)
-        if {name for fold in known.folds for name in (*fold.train, *fold.val)} == names:
-            return known
-        earlier = file.with_name("splits_earlier.json")
-        file.replace(earlier)
-        click.echo(f"  {file} does not name the cases that the data set holds: the folds are made anew; the earlier ones are in {earlier}")
-    splits = make_splits(fingerprint)
-    save_json(file, splits)
-    for key in ("groups", "folds", "missing"):
-        if key in splits.reasons:
-            click.echo(f"  {'Warning' if key == 'missing' else key.capitalize()}: {splits.reasons[key]}")
-    return splits
-
-
-def planned(place: Workspace, fingerprint: Fingerprint, budget: Budget, splits: Splits, *, name: str, configs: tuple[str, ...]) -> Plan:
-    """Make the plan and print what was decided and why; a plan made from the same inputs is kept."""
     from autoseg.io.json_files import save_json
-    from autoseg.planners import PLANNERS, Request
+    from autoseg.planners.overrides import apply_overrides
 
     file = place.plan_file(fingerprint.dataset, name)
-    replaces = ""
-    if file.is_file():
-        known = load_plan(file)
-        wanted = set(configs) <= set(known.stages)
-        if known.fingerprint == fingerprint.checksum() and known.budget == budget and wanted:
+    known = load_known(file, fingerprint) if file.is_file() else None
+    if known is not None:
+        # How many threads read is no decision of the planner's: a person may change it in the file.
+        inputs = (known.fingerprint, replace(known.budget, workers=budget.workers), sorted(known.overrides))
+        if inputs == (fingerprint.checksum(), budget, sorted(overrides)) and set(configs) <= set(known.stages):
             click.echo(f"  Plan: unchanged ({file})")
             return known
-        replaces = f" replaces the one for {known.budget.name}; --plan NAME keeps both"
-    device = device_at_hand(budget) if budget.hours is not None else None
-    click.echo(f"  Planning for {budget.name} ...")
-    plan = PLANNERS["default"](fingerprint, budget, Request(name=name, configs=configs, num_folds=len(splits.folds), device=device))
+    plan = made_plan(fingerprint, budget, splits, name=name, configs=configs)
+    plan = apply_overrides(plan, overrides, fingerprint, num_folds=len(splits.folds)) if overrides else plan
+    replaces = "" if known is None else set_aside(file, known, plan)
     save_json(file, plan)
     show(plan)
     click.echo(f"  Plan: {file}{replaces}")
     return plan
+
+
+def load_known(file: Path, fingerprint: Fingerprint) -> Plan:
+    """A plan that is there already; PlanError if it is for other classes, channels or axes than the data set has."""
+    from autoseg.errors import PlanError
+    from autoseg.io.plan_fit import misfits
+
+    plan = load_plan(file)
+    found = misfits(plan, classes=fingerprint.classes, num_channels=fingerprint.num_channels, num_axes=fingerprint.num_axes)
+    if found:
+        listing = "\n".join(f"  {problem}" for problem in found)
+        raise PlanError(
+            f"{file} is for other data than {fingerprint.dataset} holds:\n{listing}\nDelete it to plan anew, or keep both: --plan NAME."
+        )
+    return plan
+
+
+def made_plan(fingerprint: Fingerprint, budget: Budget, splits: Splits, *, name: str, configs: tuple[str, ...]) -> Plan:
+    """The planner's plan, or the one of this name that comes with autoseg."""
+    from autoseg import experiment_plans
+    from autoseg.planners import PLANNERS, Request
+
+    if name in experiment_plans.names():
+        plan = experiment_plans.plan_for(name, fingerprint)
+        for stage in plan.stages.values():
+            if note := experiment_plans.other_size(stage, fingerprint):
+                click.echo(f"  Warning: {stage.name}: {note}")
+        return plan
+    device = device_at_hand(budget) if budget.hours is not None else None
+    click.echo(f"  Planning for {budget.name} ...")
+    return PLANNERS["default"](fingerprint, budget, Request(name=name, configs=configs, num_folds=len(splits.folds), device=device))
+
+
+def set_aside(file: Path, known: Plan, plan: Plan) -> str:
+    """Keep a plan that is replaced, which a person may have edited, beside the folder of plans; and the words that say so."""
+    from autoseg.io.atomic import write_bytes
+
+    earlier = file.parent.with_name(f"plan_{file.stem}_earlier.json")
+    write_bytes(earlier, file.read_bytes())
+    if known.budget != plan.budget:
+        which = f"the one for {known.budget.name}"
+    elif known.overrides != plan.overrides:
+        which = f"the one with {' '.join(f'--set {text}' for text in known.overrides) or 'nothing set'}"
+    else:
+        which = "the earlier one"
+    return f" replaces {which}; --plan NAME keeps both\n  The earlier plan: {earlier}"
 
 
 def device_at_hand(budget: Budget) -> torch.device | None:
@@ -218,12 +298,17 @@ def say_disk(place: Workspace, fingerprint: Fingerprint, plan: Plan) -> None:
 
     import numpy as np
 
+    from autoseg.preprocess.prepare import resampled_shape
+    from autoseg.preprocess.store import plan_key
+
     needed = 0
-    for stage in plan.stages.values():
+    # Stages that prepare alike share their cases. What a cascade adds compresses to about a hundredth, and is not counted.
+    for stage in {plan_key(plan, stage): stage for stage in plan.stages.values()}.values():
         # A resampled image is fp32; else pixels keep their dtype. Compression, which usually halves it, is not counted on.
         for case in fingerprint.cases:
             item = 4 if stage.resample else np.dtype(case.dtype).itemsize
-            scale = math.prod(max(1.0, s / t) for s, t in zip(case.spacing, stage.spacing, strict=True)) if stage.resample else 1.0
+            sizes = resampled_shape(case.shape, case.spacing, stage=stage)
+            scale = math.prod(sizes) / math.prod(case.shape)
             needed += math.ceil(scale * math.prod(case.shape)) * (item * fingerprint.num_channels + 2)
     free = shutil.disk_usage(place.root).free
     click.echo(f"  Disk: at most {size(needed)} for the prepared cases, {size(free)} are free")

@@ -48,6 +48,11 @@ class Screen:
             self._said = time.monotonic()
             click.echo("  " + ", ".join(text for text in (f"{name_of(fold)}: {progress:.0%}", shown, left) if text))
 
+    def say(self, fold: str, text: str) -> None:
+        """Something that a person should know."""
+        self._close()
+        click.echo(f"{name_of(fold)}: {text}")
+
     def validated(self, fold: str, done: int, total: int) -> None:
         """After every validation case."""
         self._close()

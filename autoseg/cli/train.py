@@ -7,31 +7,37 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, load_plan, parse_folds, plan_option, positive, workspace_option
-from autoseg.cli.progress import duration
+from autoseg.cli.progress import Bar, duration
 from autoseg.cli.screen import Screen
 from autoseg.errors import DeviceError, UsageError
+from autoseg.recipe import LossName, OptimizerName, ScheduleName
 
 if TYPE_CHECKING:
     import torch
 
+    from autoseg.case import Dataset
     from autoseg.evaluate import Summary
     from autoseg.plan import Plan
     from autoseg.planners.folds import Splits
-    from autoseg.trainers import FoldCases, Job
+    from autoseg.preprocess.store import PreparedStore
+    from autoseg.trainers import FoldCases, Job, PreviousStage
     from autoseg.workspace import Workspace
 
 GIB = 1024**3
+LOSSES, OPTIMIZERS, SCHEDULES = (", ".join(get_args(names)) for names in (LossName, OptimizerName, ScheduleName))
 
 EPILOG = """\b
 Examples:
   autoseg train 2d fold0..4                  all five folds, one after the other
   autoseg train 2d fold0..4 --hours 12       finished in twelve hours
   autoseg train 2d 0 --epochs 100 --lr 1e-3  one fold, options of your own
+  autoseg train 2d_lowres fold0..4           the first stage of a cascade, all folds, then
+  autoseg train 2d_cascade fold0..4          the second, trained on what the first says of each case
 \b
 The same command again continues what was stopped and skips what is done.
 """
@@ -48,6 +54,10 @@ The same command again continues what was stopped and skips what is done.
 @click.option("--iterations-per-epoch", type=int, metavar="N", help="Steps in an epoch.  [default: the plan's]")
 @click.option("--hours", type=float, metavar="H", callback=positive, help="Wall time of all these folds, restarts and validation included.")
 @click.option("--lr", type=float, metavar="LR", callback=positive, help="Largest learning rate.")
+@click.option("--loss", metavar="NAME", help=f"{LOSSES}.  [default: the plan's]")
+@click.option("--optimizer", metavar="NAME", help=f"{OPTIMIZERS}; brings its own rate, schedule and warm-up.  [default: the recipe's]")
+@click.option("--schedule", metavar="NAME", help=f"{SCHEDULES}.  [default: the recipe's]")
+@click.option("--warmup", type=float, metavar="SHARE", help="Share of the training over which the rate rises.  [default: the recipe's]")
 @click.option("--batch", type=int, metavar="N", help="Samples in a step; its memory is traced first.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Another seed, other random draws.")
 @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1; cuda:0,1 trains folds side by side.  [default: the first GPU]")
@@ -65,12 +75,16 @@ def command(
     iterations_per_epoch: int | None,
     hours: float | None,
     lr: float | None,
+    loss: LossName | None,
+    optimizer: OptimizerName | None,
+    schedule: ScheduleName | None,
+    warmup: float | None,
     batch: int | None,
     seed: int,
     device: str | None,
     restart: bool,
 ) -> None:
-    """Train and validate folds of a configuration (2d)."""
+    """Train and validate folds of a configuration: one that the plan has, such as 2d, 2d_lowres, 2d_cascade."""
     begun = time.monotonic()
     if epochs is not None and hours is not None:
         raise UsageError("--epochs and --hours exclude each other: a training ends after a number of steps or after a time.")
@@ -80,13 +94,27 @@ def command(
     from autoseg.preprocess.store import PreparedStore, plan_key
     from autoseg.trainers import Interrupted, Job, TrainOptions, train_folds
 
-    options = TrainOptions(trainer=trainer, epochs=epochs, iterations_per_epoch=iterations_per_epoch, batch=batch, lr=lr, seed=seed)
+    options = TrainOptions(
+        trainer=trainer,
+        epochs=epochs,
+        iterations_per_epoch=iterations_per_epoch,
+        batch=batch,
+        lr=lr,
+        loss=loss,
+        optimizer=optimizer,
+        schedule=schedule,
+        warmup=warmup,
+        seed=seed,
+    )
     plan, raw = load(place, folder, plan_name), read_dataset(folder)
+    check_data(place, plan, raw)
     splits = load_splits(place, plan)
     if config not in plan.stages:
         raise UsageError(f"{config} is no configuration of plan {plan.name}; it has {', '.join(plan.stages)}.")
     chosen = parse_folds(folds, len(splits.folds))
     devices = choose_devices(device, plan, config, folds=len(chosen))
+    store = PreparedStore(place.store_folder(plan.dataset, plan_key(plan, plan.stages[config])))
+    previous = stage_before(place, plan, config, splits, trainer, store)
     if len(devices) > 1 and len(chosen) > 1:
         context.exit(side_by_side(context, chosen, devices))
     if hours is None and epochs is None:
@@ -96,13 +124,14 @@ def command(
         dataset=raw,
         plan=plan,
         config=config,
-        store=PreparedStore(place.store_folder(plan.dataset, plan_key(plan, plan.stages[config]))),
+        store=store if previous is None else PreparedStore(store.folder, previous.channels),
         folds={fold: fold_cases(splits, fold) for fold in chosen},
         options=options,
         hours=hours,
         device=devices[0],
         restart=restart,
         begun=begun,
+        previous=previous,
     )
     try:
         summaries = train_folds(job, Screen())
@@ -119,11 +148,35 @@ def load(place: Workspace, folder: Path, name: str) -> Plan:
     if not file.is_file():
         there = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) if file.parent.is_dir() else ""
         known = f"; there are {there}" if there else ""
-        raise UsageError(f"{folder.name} has no plan {name}{known}. Make it: autoseg plan_and_preprocess -d {folder.name}.")
+        other = "" if name == "default" else f" --plan {name}"
+        raise UsageError(f"{folder.name} has no plan {name}{known}. Make it: autoseg plan_and_preprocess -d {folder.name}{other}.")
     plan = load_plan(file)
     if plan.dataset != folder.name:
         raise UsageError(f"{file} is the plan of the data set {plan.dataset}, not of {folder.name}. {AGAIN}")
     return plan
+
+
+def check_data(place: Workspace, plan: Plan, raw: Dataset) -> None:
+    """PlanError if the plan is for other classes, channels or axes than the data set has now, as far as is known without reading images."""
+    from autoseg.errors import FileFormatError, PlanError
+    from autoseg.fingerprint import Fingerprint
+    from autoseg.io.json_files import load_json
+    from autoseg.io.plan_fit import misfits
+
+    num_channels = num_axes = None
+    try:
+        measured = load_json(place.fingerprint_file(plan.dataset), Fingerprint)
+        num_channels, num_axes = measured.num_channels, measured.num_axes
+    except FileFormatError:
+        # Nothing of it is needed to train; plan_and_preprocess measures again.
+        pass
+    if found := misfits(plan, classes=raw.classes, num_channels=len(raw.channels) or num_channels, num_axes=num_axes):
+        listing = "\n".join(f"  {problem}" for problem in found)
+        file = place.plan_file(plan.dataset, plan.name)
+        raise PlanError(
+            f"{file} is for other data than {plan.dataset} holds:\n{listing}\nMake another plan: autoseg plan_and_preprocess "
+            f"-d {plan.dataset} --plan NAME, or delete the file first and leave out --plan."
+        )
 
 
 def load_splits(place: Workspace, plan: Plan) -> Splits:
@@ -142,6 +195,19 @@ def fold_cases(splits: Splits, fold: str) -> FoldCases:
         return FoldCases(train=tuple(sorted({name for part in splits.folds for name in (*part.train, *part.val)})), val=())
     part = splits.folds[int(fold)]
     return FoldCases(train=part.train, val=part.val)
+
+
+def stage_before(place: Workspace, plan: Plan, config: str, splits: Splits, trainer: str, store: PreparedStore) -> PreviousStage | None:
+    """The stage before in a cascade, its channels prepared; None for any other configuration."""
+    from autoseg.fingerprint.hardware import count_cores
+    from autoseg.trainers import prepare_previous_stage
+
+    stage = plan.stages[config]
+    if stage.previous is None:
+        return None
+    val = {str(number): fold.val for number, fold in enumerate(splits.folds)}
+    with Bar(f"Preparing the channels of {stage.previous}", "case") as bar:
+        return prepare_previous_stage(place, plan, stage, trainer=trainer, val=val, store=store, workers=count_cores(), progress=bar)
 
 
 def choose_devices(given: str | None, plan: Plan, config: str, *, folds: int) -> tuple[torch.device, ...]:
@@ -243,6 +309,11 @@ def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None
         click.echo(f"Mean validation Dice of {len(values)} folds: {sum(values) / len(values):.4f}")
     finished = find_folds(job.folder(next(iter(summaries))).path.parent)
     missing = num_folds - len([fold for fold in finished if fold != "all"])
+    after = [name for name, stage in job.plan.stages.items() if stage.previous == job.config]
+    if after:
+        first = f"autoseg train {job.config} fold0..{num_folds - 1}, then " if missing else ""
+        click.echo(f"Next: {first}autoseg train {after[0]} fold0..{num_folds - 1}")
+        return
     more = f" (or first the other folds: autoseg train {job.config} fold0..{num_folds - 1})" if 0 < missing < num_folds else ""
     which = "" if len(finished) == 1 else " --folds all" if "all" in summaries else " --ensemble"
     click.echo(f"Next: autoseg predict{which}{more}")

@@ -43,8 +43,8 @@ def measure_arrangement(cases: Sequence[CaseFacts], partners: NDArray[np.bool_],
     """
     few = sample_cases(len(cases), MAX_CASES)
     sample, partners = [cases[i] for i in few], partners[np.ix_(few, few)]
-    axes = len(sample[0].shape)
-    points = np.array([[case.centroid(k) or (np.nan,) * axes for k in range(len(classes))] for case in sample], np.float64)
+    points = class_points(sample, len(classes))
+    axes = points.shape[-1]
     present = (~np.isnan(points[..., 0])).sum(1)
     usable, pair = present > axes, present >= 2
     fits, nearest = _measure_fits(
@@ -61,6 +61,12 @@ def measure_arrangement(cases: Sequence[CaseFacts], partners: NDArray[np.bool_],
         turn_p95=float(np.percentile(turns, 95)) if len(turns) else 0.0,
         turn_cases=int(pair.sum()),
     )
+
+
+def class_points(cases: Sequence[CaseFacts], num_classes: int) -> Points:
+    """Centroids of the classes in units of the spacing, (N, K, n) with the axes (z,) y, x; NaN where a class is absent."""
+    axes = len(cases[0].shape)
+    return np.array([[case.centroid(k) or (np.nan,) * axes for k in range(num_classes)] for case in cases], np.float64)
 
 
 def _measure_fits(

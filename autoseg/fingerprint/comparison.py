@@ -1,4 +1,4 @@
-"""What comparing cases with each other gives: handedness and pose, likeness under flips, likeness of neighbours."""
+"""What comparing cases gives: handedness and pose, likeness under flips, likeness of neighbours, and the context classes need."""
 
 from __future__ import annotations
 
@@ -70,6 +70,29 @@ class Arrangement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CasePose:
+    """How one case lies; see `fingerprint.poses`. None: cannot be measured.
+
+    Parameters
+    ----------
+    case : str
+    turn : float or None
+        Degrees from the mean pose. In the plane -180 to 180, anticlockwise on the screen (y down) positive; in space 0 to 180.
+    side : {0, 1} or None
+        Which of two mirror images it is: 0 the more frequent one (a right hand, say), 1 the other.
+    unusual : float or None
+        How far the class that lies farthest from where its neighbours say it should, in multiples of what is usual for that class (median).
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    case: str
+    turn: float | None
+    side: int | None
+    unusual: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class FlipLikeness:
     """Correlation of low-resolution pictures of different cases, as they are and with one of the two flipped along `axis`.
 
@@ -133,3 +156,60 @@ class NeighbourLikeness:
     def alike(self) -> bool:
         """True if neighbours are measurably more alike than other pairs: sections of one block, frames of one film."""
         return self.share_above > ALIKE_SHARE and self.p_value < ALIKE_P
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassContext:
+    """How much of the image one must see to tell one class from the others.
+
+    Parameters
+    ----------
+    extent : tuple of float or None
+        Bounding box as a share of the image, per axis (z,) y, x; median over the cases that hold the class. None if none does.
+    look_alikes : tuple of int
+        Classes that size, shape and local intensity do not tell from this one, ascending.
+    needed : float or None
+        Share of the image's edge that a window about the class must show to tell it from its look-alikes. None: it has none, or no
+        window tells them apart clearly better than chance.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    extent: tuple[float, ...] | None
+    look_alikes: tuple[int, ...]
+    needed: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """How much of the image the classes need; see `fingerprint.context`.
+
+    Parameters
+    ----------
+    classes : tuple of ClassContext
+        In channel order.
+    windows : tuple of float
+        Edges of the windows that were tried, as shares of the image's edge, ascending.
+    accuracy : tuple of float
+        Per window: how often a class with look-alikes is told from them (2 hits / (2 hits + misses + mistakes)), mean over those classes;
+        empty if there are none.
+    cases : int
+        Cases that were compared.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    classes: tuple[ClassContext, ...]
+    windows: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    cases: int
+
+    @property
+    def needed_share(self) -> float:
+        """The largest window that any class needs, as a share of the image's edge; 0.0 if none does."""
+        return max((c.needed for c in self.classes if c.needed is not None), default=0.0)
+
+    @property
+    def num_look_alikes(self) -> int:
+        """Classes that have look-alikes."""
+        return sum(1 for c in self.classes if c.look_alikes)

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from autoseg.fingerprint.comparison import Arrangement, FlipLikeness, NeighbourLikeness
+from autoseg.fingerprint.comparison import Arrangement, CasePose, Context, FlipLikeness, NeighbourLikeness
 from autoseg.fingerprint.hardware import Hardware
 from autoseg.geometry import Unit
 
@@ -108,7 +108,7 @@ class CaseFacts:
 
 
 #: Raised when a field changes its meaning or a measurement its method; an older fingerprint is measured again.
-FINGERPRINT_VERSION = 2
+FINGERPRINT_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +145,12 @@ class Fingerprint:
     arrangement : Arrangement
     flips : tuple of FlipLikeness
         One per axis; empty for fewer than 3 cases.
+    context : Context or None
+        None where too few cases are unrelated to each other.
+    poses : tuple of CasePose
+        One per case, in their order.
+    group_regex : str
+        The expression that made the cases' groups out of their names (`io.groups`); empty if none did.
     hardware : Hardware or None
         The machine that measured last; None until one is looked at.
     """
@@ -170,6 +176,9 @@ class Fingerprint:
     neighbours: NeighbourLikeness | None
     arrangement: Arrangement
     flips: tuple[FlipLikeness, ...]
+    context: Context | None = None
+    poses: tuple[CasePose, ...] = ()
+    group_regex: str = ""
     hardware: Hardware | None = None
 
     def checksum(self) -> str:
@@ -178,5 +187,5 @@ class Fingerprint:
         A copied data set is the same data set, whatever the times of its files; another measurement of it is another fingerprint.
         """
         cases = tuple(replace(case, identity="") for case in self.cases)
-        measured = replace(self, hardware=None, root="", identity="", cases=cases)
+        measured = replace(self, hardware=None, root="", identity="", group_regex="", cases=cases)
         return hashlib.sha256(repr(measured).encode()).hexdigest()[:16]

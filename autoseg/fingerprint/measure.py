@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from autoseg.case import Case, Dataset
 from autoseg.errors import DataError
 from autoseg.fingerprint.arrangement import measure_arrangement
+from autoseg.fingerprint.context import measure_context
 from autoseg.fingerprint.facts import CaseFacts, Fingerprint
+from autoseg.fingerprint.instance import View, view_of
 from autoseg.fingerprint.likeness import MAX_FLIP_CASES, measure_flips, measure_neighbours, sample_cases, unrelated
 from autoseg.fingerprint.measure_case import describe, files_of, identity_of_files, measure_loaded
+from autoseg.fingerprint.poses import measure_poses
 from autoseg.fingerprint.sketch import Sketch
 from autoseg.geometry import Geometry
 from autoseg.io.cases import read_case
@@ -30,10 +33,11 @@ FOREGROUND_VALUES = 20_000_000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measured:
-    """What one case gives: facts for the file; sketch and overlap for comparing and adding up; or its problems."""
+    """What one case gives: facts for the file; sketch, view and overlap for comparing and adding up; or its problems."""
 
     facts: CaseFacts | None = None
     sketch: Sketch | None = None
+    view: View | None = None
     overlap: NDArray[np.int64] | None = None
     problems: tuple[str, ...] = ()
 
@@ -56,27 +60,30 @@ def measure(dataset: Dataset, *, workers: int = 1, progress: Progress | None = N
     problems = list(structure_problems(dataset))
     facts: list[CaseFacts] = []
     sketches: list[Sketch] = []
+    views: list[View] = []
     overlap = np.zeros((len(dataset.classes),) * 2, np.int64)
-    # Workers need the declaration, not the list of all cases.
-    work = partial(measure_case, replace(dataset, train=(), test=()))
     compared = set(sample_cases(len(dataset.train), MAX_FLIP_CASES))
+    # Workers need the declaration, not the list of all cases.
+    viewed = frozenset(dataset.train[i].name for i in compared)
+    work = partial(measure_case, replace(dataset, train=(), test=()), viewed=viewed)
     values = max(1, FOREGROUND_VALUES // max(1, len(dataset.train)))
     for number, result in enumerate(map_cases(work, dataset.train, workers=workers, progress=progress)):
         problems += [problem for problem in result.problems if problem not in problems]
         if result.facts is not None and result.sketch is not None and result.overlap is not None:
             facts.append(result.facts)
             sketches.append(result.sketch.thinned(values=values, keep_classes=number in compared))
+            views += [result.view] if result.view is not None else []
             overlap += result.overlap
     if not problems and not facts:
         problems.append(f"{dataset.root} holds no labelled case.")
     problems += _disagreements(dataset, facts)
     if problems:
         raise DataError(problems)
-    return pool(dataset, facts, sketches=sketches, overlap=overlap)
+    return pool(dataset, facts, sketches=sketches, views=views, overlap=overlap)
 
 
-def measure_case(dataset: Dataset, case: Case) -> Measured:
-    """Read and measure one case; its problems are returned, not raised."""
+def measure_case(dataset: Dataset, case: Case, *, viewed: frozenset[str] = frozenset()) -> Measured:
+    """Read and measure one case, with a view if `viewed` names it; its problems are returned, not raised."""
     try:
         loaded = read_case(dataset, case)
     except DataError as error:
@@ -84,15 +91,19 @@ def measure_case(dataset: Dataset, case: Case) -> Measured:
     if loaded.labels is None:
         return Measured(problems=(f"Case {case.name} ({case.images[0]}) has no labels.",))
     facts, sketch = measure_loaded(loaded, dataset.root)
-    return Measured(facts=facts, sketch=sketch, overlap=overlap_counts(loaded.labels))
+    view = view_of(loaded, facts) if case.name in viewed else None
+    return Measured(facts=facts, sketch=sketch, view=view, overlap=overlap_counts(loaded.labels))
 
 
-def pool(dataset: Dataset, facts: Sequence[CaseFacts], *, sketches: Sequence[Sketch], overlap: NDArray[np.int64]) -> Fingerprint:
-    """All cases' measurements as one fingerprint."""
+def pool(
+    dataset: Dataset, facts: Sequence[CaseFacts], *, sketches: Sequence[Sketch], views: Sequence[View], overlap: NDArray[np.int64]
+) -> Fingerprint:
+    """All cases' measurements as one fingerprint; `views` are those of the cases that `sample_cases` draws."""
     num_channels = _num_channels(dataset, facts)
     labelled = sum(case.labelled for case in facts)
     neighbours = measure_neighbours([case.name for case in facts], sketches)
     partners = unrelated(facts, neighbours)
+    viewed = sample_cases(len(facts), MAX_FLIP_CASES)
     return Fingerprint(
         dataset=dataset.name,
         root=str(dataset.root),
@@ -112,6 +123,8 @@ def pool(dataset: Dataset, facts: Sequence[CaseFacts], *, sketches: Sequence[Ske
         neighbours=neighbours,
         arrangement=measure_arrangement(facts, partners, classes=dataset.classes),
         flips=measure_flips(sketches, partners),
+        context=measure_context(facts, views, partners[np.ix_(viewed, viewed)], channels=num_channels),
+        poses=measure_poses(facts, classes=dataset.classes),
     )
 
 

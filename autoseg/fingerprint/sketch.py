@@ -55,11 +55,11 @@ def cell_edges(length: int, cells: int) -> tuple[NDArray[np.int64], NDArray[np.i
     return starts, np.maximum(-(-(index + 1) * length // cells), starts + 1)
 
 
-def shrink(array: NDArray[Any], cells: int) -> NDArray[np.float32]:
+def shrink(array: NDArray[Any], cells: int, *, samples: int = 8) -> NDArray[np.float32]:
     """The mean of each cell, shape (cells,) * n; any image size, (z,) y, x."""
     out = array
     # A stride first where pixels abound: 8 samples a cell and axis are plenty for a mean, and 2048 x 2048 pixels are not.
-    out = out[tuple(slice(n // (16 * cells), None, max(1, n // (8 * cells))) for n in out.shape)]
+    out = out[tuple(slice(n // (2 * samples * cells), None, max(1, n // (samples * cells))) for n in out.shape)]
     sums: NDArray[np.float64] = out.astype(np.float64)
     for axis, length in enumerate(out.shape):
         starts, stops = cell_edges(length, cells)

@@ -20,6 +20,7 @@ from autoseg.geometry import Geometry
 from autoseg.infer.window import Band, Window, predict_bands, predict_image
 from autoseg.io.probabilities import quantize
 from autoseg.labels import LabelSpace, Mask
+from autoseg.plan import Plan
 from autoseg.preprocess.prepared import PreparedMeta
 from autoseg.preprocess.restore import restore_argmax, restore_channel, restore_masks
 
@@ -37,11 +38,23 @@ class Model:
         The folds, in eval mode on the window's device.
     window : Window
         From `infer.nets.plan_window`.
+    previous : Previous or None
+        The stage before in a cascade; `segment` itself is given its result, `infer.cascade` makes it.
     """
 
     labels: LabelSpace
     nets: tuple[nn.Module, ...]
     window: Window
+    previous: Previous | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Previous:
+    """The stage before in a cascade: its model, and the plan and the stage by which its cases are prepared."""
+
+    plan: Plan
+    stage: str
+    model: Model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,6 +70,10 @@ class Segmentation:
         smallest unsigned integers, ((z,) y, x).
     probabilities : array of uint8, (K, (z,) y, x), or None
         255 p, without the background.
+
+    Notes
+    -----
+    Volumes are in the canonical orientation, as they were read; `export.write_segmentation` turns them back to their file's own.
     """
 
     labels: LabelSpace
@@ -70,7 +87,9 @@ class Segmentation:
             yield name, self.array == self.labels.values[k] if self.labels.exclusive else self.array[k]
 
 
-def segment(model: Model, image: NDArray[Any], meta: PreparedMeta, *, probabilities: bool = False) -> Segmentation:
+def segment(
+    model: Model, image: NDArray[Any], meta: PreparedMeta, *, previous: Bytes | None = None, probabilities: bool = False
+) -> Segmentation:
     """Predict a prepared case.
 
     Parameters
@@ -80,6 +99,8 @@ def segment(model: Model, image: NDArray[Any], meta: PreparedMeta, *, probabilit
         As prepared: not normalised, slices first.
     meta : PreparedMeta
         The case's way there, with the normalisation of its channels.
+    previous : array of uint8, (K, *spatial), optional
+        The previous stage's channels, from `preprocess.previous`.
     probabilities : bool
         Give them too, as bytes.
 
@@ -90,9 +111,11 @@ def segment(model: Model, image: NDArray[Any], meta: PreparedMeta, *, probabilit
     """
     intensity = Intensity.of(meta)
     if meta.resampled_shape == meta.box_shape:
-        decided, stored = _decide_bands(predict_bands(model.nets, image, model.window, intensity), model.labels, meta, probabilities)
+        bands = predict_bands(model.nets, image, model.window, intensity, previous=previous)
+        decided, stored = _decide_bands(bands, model.labels, meta, probabilities)
     else:
-        decided, stored = _decide_resampled(predict_image(model.nets, image, model.window, intensity), model.labels, meta, probabilities)
+        whole = predict_image(model.nets, image, model.window, intensity, previous=previous)
+        decided, stored = _decide_resampled(whole, model.labels, meta, probabilities)
     if model.labels.exclusive:
         decided = np.array((0, *model.labels.values), _map_dtype(model.labels))[decided]
     return Segmentation(labels=model.labels, geometry=meta.geometry, array=decided, probabilities=stored)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from autoseg.case import Case, Dataset
 from autoseg.errors import AutosegError
-from autoseg.infer.case import Model, Segmentation, segment
+from autoseg.infer.cascade import prepare_stages, segment_stages
+from autoseg.infer.case import Model, Segmentation
 from autoseg.infer.export import is_written, remove_segmentation, segmentation_rows, write_segmentation, written_rows
 from autoseg.infer.record import Journal, RunRecord
 from autoseg.io.cases import read_case
 from autoseg.io.submission import SubmissionRow, write_submission
 from autoseg.plan import Plan
-from autoseg.preprocess.prepare import prepare
 from autoseg.preprocess.prepared import Prepared
 
 Progress = Callable[[int, int], None]
@@ -120,15 +120,14 @@ def _submit(job: Job, rows: list[SubmissionRow], outcome: Outcome) -> None:
 def _work(job: Job, cases: Sequence[Case]) -> Iterator[tuple[Case, list[SubmissionRow] | Exception]]:
     """Each case with its rows once it is written, or with what went wrong. At most one is read ahead and one being written."""
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        read: Future[Prepared] | None = None
+        read: Future[tuple[Prepared, ...]] | None = None
         writing: tuple[Case, Future[list[SubmissionRow]]] | None = None
         for i, case in enumerate(cases):
             current = read or reader.submit(_read, job, case)
             read = reader.submit(_read, job, cases[i + 1]) if i + 1 < len(cases) else None
             result: Segmentation | Exception
             try:
-                prepared = current.result()
-                result = segment(job.model, prepared.image, prepared.meta)
+                result = segment_stages(job.model, current.result())
             except Exception as error:  # set aside, reported by the caller
                 result = error
             if writing is not None:
@@ -149,9 +148,9 @@ def _settle(case: Case, writing: Future[list[SubmissionRow]]) -> tuple[Case, lis
         return case, error
 
 
-def _read(job: Job, case: Case) -> Prepared:
+def _read(job: Job, case: Case) -> tuple[Prepared, ...]:
     loaded = read_case(job.dataset, case, num_channels=len(job.plan.normalization))
-    return prepare(loaded, job.plan, stage=job.plan.stages[job.stage])
+    return prepare_stages(job.model, loaded, job.plan, job.stage)
 
 
 def _write(job: Job, case: Case, segmentation: Segmentation) -> list[SubmissionRow]:

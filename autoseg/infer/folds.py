@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.checkpoint import read_previous_stage
 from autoseg.errors import UsageError
 
 #: Written last, after the fold's validation: a fold with it is finished.
@@ -44,7 +45,12 @@ class Choice:
 def find_folds(run: Path) -> dict[str, Path]:
     """The finished folds of a run: fold -> folder, "0" before "1" before "all"; empty if there is none."""
     found = {path.parent.name: path.parent for path in run.glob(f"fold*/{SUMMARY}") if (path.parent / CHECKPOINT).is_file()}
-    return {name.removeprefix("fold").removeprefix("_"): found[name] for name in sorted(found)}
+    return {fold_of(found[name]): found[name] for name in sorted(found)}
+
+
+def fold_of(folder: Path) -> str:
+    """The fold of a folder: "0" of fold0, "all" of fold_all."""
+    return folder.name.removeprefix("fold").removeprefix("_")
 
 
 def find_run(folder: Path, *, plan: str | None = None, config: str | None = None, trainer: str | None = None) -> Path:
@@ -55,7 +61,8 @@ def find_run(folder: Path, *, plan: str | None = None, config: str | None = None
     folder : Path
         results/NAME, results/NAME/PLAN or results/NAME/PLAN/CONFIG-TRAINER.
     plan, config, trainer : str, optional
-        Only runs of this plan, configuration, trainer.
+        Only runs of this plan, configuration, trainer. The stage before of a cascade that is trained is part of it, and meant only
+        when it is named.
 
     Raises
     ------
@@ -69,13 +76,22 @@ def find_run(folder: Path, *, plan: str | None = None, config: str | None = None
     if not runs:
         raise UsageError(f"{folder} holds no finished fold. Train first: autoseg train 2d fold0..4.")
     names = ", ".join(str(run.relative_to(folder)) for run in runs)
-    wanted = [run for run in runs if _is_wanted(run, plan, config, trainer)]
+    wanted = _without_earlier_stages([run for run in runs if _is_wanted(run, plan, config, trainer)])
     if not wanted:
         asked = ", ".join(f"--{name} {value}" for name, value in (("plan", plan), ("config", config), ("trainer", trainer)) if value)
         raise UsageError(f"{folder} holds no run with {asked}; trained are {names} (PLAN/CONFIG-TRAINER).")
     if len(wanted) > 1:
         raise UsageError(f"{folder} holds several trained runs: {names}. Name one with --config, --plan, --trainer.")
     return wanted[0]
+
+
+def _without_earlier_stages(runs: list[Path]) -> list[Path]:
+    """The runs without those that are the stage before of another one."""
+    if len(runs) < 2:
+        return runs
+    checkpoints = {run: next(iter(find_folds(run).values())) / CHECKPOINT for run in runs}
+    before = {(run.parent, read_previous_stage(checkpoint)) for run, checkpoint in checkpoints.items()}
+    return [run for run in runs if (run.parent, _config(run)) not in before]
 
 
 def _is_wanted(run: Path, plan: str | None, config: str | None, trainer: str | None) -> bool:

@@ -37,6 +37,8 @@ class RunRecord:
         Such as "3 of 5 folds".
     step, mirror_axes, precision
         Of the window.
+    mirror_axes_before : tuple of int
+        Of the previous stage's window in a cascade, whose nets the folds' checkpoints name.
     done : dict of str -> str
         Finished case -> size and time of its input files.
     """
@@ -52,6 +54,7 @@ class RunRecord:
     step: float
     mirror_axes: tuple[int, ...]
     precision: Precision
+    mirror_axes_before: tuple[int, ...] = ()
     done: dict[str, str] = field(default_factory=dict)
 
     def is_like(self, other: RunRecord) -> bool:
@@ -131,8 +134,10 @@ def file_stamp(case: Case) -> str:
 
 def checksums(checkpoints: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 of each fold's checkpoint file."""
-    sums = {}
-    for fold, path in checkpoints.items():
-        with path.open("rb") as handle:
-            sums[fold] = hashlib.file_digest(handle, "sha256").hexdigest()
-    return sums
+    return {fold: checksum(path) for fold, path in checkpoints.items()}
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

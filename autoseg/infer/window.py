@@ -1,6 +1,7 @@
 """The sliding window: tiles in batches through the nets, mirrored and averaged, blended into bands of finished rows.
 
-Shapes: C channels, H heads (K classes, and the background before them if they are exclusive), N tiles in a batch.
+Shapes: C channels of the image, H heads (K classes, and the background before them if they are exclusive), N tiles in a batch. A cascade's
+net sees the previous stage's probabilities of the K classes behind the image's channels.
 """
 
 from __future__ import annotations
@@ -82,24 +83,34 @@ class Band:
     probabilities: Tensor
 
 
-def predict_image(nets: Sequence[nn.Module], image: NDArray[Any] | Tensor, window: Window, intensity: Intensity) -> NDArray[np.float32]:
+def predict_image(
+    nets: Sequence[nn.Module],
+    image: NDArray[Any] | Tensor,
+    window: Window,
+    intensity: Intensity,
+    *,
+    previous: NDArray[np.uint8] | None = None,
+) -> NDArray[np.float32]:
     """Probabilities of a whole image.
 
     Parameters
     ----------
     nets : sequence of modules
-        The folds, in eval mode on the window's device. Each maps (N, C, *patch) to a list whose first item is logits (N, H, *patch).
+        The folds, in eval mode on the window's device. Each maps (N, C, *patch), or (N, C + K, *patch), to a list whose first item is
+        logits (N, H, *patch).
     image : array or Tensor, (C, *spatial)
         As stored: not normalised, any real dtype; one axis more than the patch for a 2D net on a volume.
     window : Window
     intensity : Intensity
+    previous : array of uint8, (K, *spatial), optional
+        255 times the previous stage's probabilities; read tile by tile.
 
     Returns
     -------
     array of float32, (H, *spatial), in [0, 1]
         Mean over nets and flips, blended over tiles.
     """
-    bands = predict_bands(nets, image, window, intensity)
+    bands = predict_bands(nets, image, window, intensity, previous=previous)
     first = next(bands)
     probabilities = np.empty((first.probabilities.shape[0], *image.shape[1:]), np.float32)
     probabilities[:, first.rows] = first.probabilities.cpu().numpy()
@@ -108,7 +119,14 @@ def predict_image(nets: Sequence[nn.Module], image: NDArray[Any] | Tensor, windo
     return probabilities
 
 
-def predict_bands(nets: Sequence[nn.Module], image: NDArray[Any] | Tensor, window: Window, intensity: Intensity) -> Iterator[Band]:
+def predict_bands(
+    nets: Sequence[nn.Module],
+    image: NDArray[Any] | Tensor,
+    window: Window,
+    intensity: Intensity,
+    *,
+    previous: NDArray[np.uint8] | None = None,
+) -> Iterator[Band]:
     """Probabilities of an image as bands of rows, each as soon as no tile to come touches it; arguments as in `predict_image`.
 
     Only the rows that are still open have an accumulator: as many as the patch is high, whatever the image's height. The tile
@@ -117,17 +135,21 @@ def predict_bands(nets: Sequence[nn.Module], image: NDArray[Any] | Tensor, windo
     Raises
     ------
     ValueError
-        If the image's axes or channels do not fit.
+        If the image's axes or channels, or the previous channels' shape, do not fit.
     """
     array = image.cpu().numpy() if isinstance(image, Tensor) else image
     if array.ndim - 1 - len(window.patch) not in (0, 1) or array.shape[0] != len(intensity.mean):
         raise ValueError(f"an image of shape {array.shape} does not fit {len(intensity.mean)} channels and a patch of {window.patch}")
+    if previous is not None and (previous.dtype != np.uint8 or previous.shape[1:] != array.shape[1:]):
+        raise ValueError(f"previous must be uint8 and fit the image's {array.shape[1:]}, got {previous.dtype} {previous.shape}")
     patch = (1,) * (array.ndim - 1 - len(window.patch)) + window.patch
     axes = plan_axes(array.shape[1:], patch, window.step)
     starts = product(*(axis.starts for axis in axes))
     accumulator: _Accumulator | None = None
     while chunk := list(islice(starts, window.batch)):
-        probabilities = _predict_tiles(nets, _read_tiles(array, axes, chunk, window), window, intensity, axes)
+        images = intensity.apply(_to_float(_read_tiles(array, axes, chunk, window), window))
+        before = None if previous is None else _read_tiles(previous, axes, chunk, window)
+        probabilities = _predict_tiles(nets, images, before, window, axes)
         accumulator = accumulator or _Accumulator(axes, probabilities.shape[1], window.device)
         for start, tile in zip(chunk, probabilities, strict=True):
             yield from accumulator.close_before(start[0])
@@ -137,12 +159,16 @@ def predict_bands(nets: Sequence[nn.Module], image: NDArray[Any] | Tensor, windo
 
 
 def _read_tiles(image: NDArray[Any], axes: Sequence[Axis], starts: Sequence[Start], window: Window) -> Tensor:
-    """Tiles (N, C, *patch) in fp32 on the device; beyond the image its mirror."""
+    """Tiles (N, C, *patch) on the device, 8 and 16 bit as stored; beyond the image its mirror."""
     tiles = np.stack([_read_tile(image, axes, start) for start in starts])
     tiles = tiles.reshape(*tiles.shape[:2], *window.patch)  # a slice's own axis goes
     if tiles.dtype.kind != "f" and tiles.dtype not in (np.uint8, np.int16):
         tiles = tiles.astype(np.float32)  # torch moves the small dtypes as they are and knows little of the others
-    return torch.from_numpy(tiles).to(window.device).float().contiguous(memory_format=memory_format(len(window.patch), window.device.type))
+    return torch.from_numpy(tiles).to(window.device)
+
+
+def _to_float(tiles: Tensor, window: Window) -> Tensor:
+    return tiles.float().contiguous(memory_format=memory_format(len(window.patch), window.device.type))
 
 
 def _read_tile(image: NDArray[Any], axes: Sequence[Axis], start: Start) -> NDArray[Any]:
@@ -155,9 +181,8 @@ def _read_tile(image: NDArray[Any], axes: Sequence[Axis], start: Start) -> NDArr
 
 
 @torch.inference_mode()
-def _predict_tiles(nets: Sequence[nn.Module], tiles: Tensor, window: Window, intensity: Intensity, axes: Sequence[Axis]) -> Tensor:
+def _predict_tiles(nets: Sequence[nn.Module], images: Tensor, previous: Tensor | None, window: Window, axes: Sequence[Axis]) -> Tensor:
     """Probabilities (N, H, *spatial), the mean over nets and flips, with the axes of the image and without its mirrored surroundings."""
-    x = intensity.apply(tiles)
     cast = autocast(window.device, window.precision)
     # An axis shorter than the patch has one tile, so every tile of the batch lies in the image in the same way.
     crop = [axis.inside(axis.starts[0])[1] for axis in axes[-len(window.patch) :]]
@@ -166,7 +191,7 @@ def _predict_tiles(nets: Sequence[nn.Module], tiles: Tensor, window: Window, int
     for net, flip in product(nets, flips):
         dims = [axis + 2 for axis in flip]
         with cast():
-            logits: Tensor = net(x.flip(dims) if dims else x)[0]
+            logits: Tensor = net(_input(images, previous, flip, window))[0]
         logits = (logits.flip(dims) if dims else logits)[:, :, *crop]
         if len(flip) % 2 and window.mirror_swap:
             logits = logits[:, list(window.mirror_swap)]
@@ -175,6 +200,21 @@ def _predict_tiles(nets: Sequence[nn.Module], tiles: Tensor, window: Window, int
     assert total is not None, "predict_image needs at least one net"
     total = total.div_(len(nets) * len(flips))
     return total.unsqueeze(2) if len(axes) > len(window.patch) else total
+
+
+def _input(images: Tensor, previous: Tensor | None, flip: Sequence[int], window: Window) -> Tensor:
+    """What a net sees of tiles (N, C, *patch) and of the previous stage's (N, K, *patch) under a flip."""
+    dims = [axis + 2 for axis in flip]
+    seen = images.flip(dims) if dims else images
+    if previous is None:
+        return seen
+    if len(flip) % 2 and window.mirror_swap:
+        # In the mirror a left lung is a right one, to the net as to the stage before.
+        first = int(window.exclusive)
+        previous = previous[:, [head - first for head in window.mirror_swap[first:]]]
+    # Bytes until here: in fp32 for every flip at once they would be the largest thing in memory.
+    channels = _to_float(previous.flip(dims) if dims else previous, window).div_(255)
+    return torch.cat([seen, channels], dim=1)
 
 
 def _activate(logits: Tensor, *, exclusive: bool) -> Tensor:

@@ -8,6 +8,7 @@ from autoseg.case import Case, Dataset, LoadedCase
 from autoseg.errors import DataError
 from autoseg.geometry import Geometry
 from autoseg.io.images import ChannelFacts, read_image, to_channels
+from autoseg.io.orientation import Orientation
 from autoseg.io.truth import read_truth
 
 
@@ -45,7 +46,7 @@ def measure_case(dataset: Dataset, case: Case, num_channels: int | None = None) 
     except DataError as error:
         problems += error.problems
     try:
-        geometry = with_spacing(image.geometry, dataset.spacing)
+        geometry = with_spacing(image.geometry, dataset.spacing, image.orientation)
     except ValueError as error:
         problems.append(f"{case.images[0]}: {error}")
     if problems:
@@ -53,8 +54,10 @@ def measure_case(dataset: Dataset, case: Case, num_channels: int | None = None) 
     return LoadedCase(case=case, image=array, geometry=geometry, labels=labels), image.facts
 
 
-def with_spacing(geometry: Geometry, spacing: tuple[float, ...] | None) -> Geometry:
-    """The grid with the spacing that dataset.json gives, in mm, (z,) y, x; unchanged if it gives none.
+def with_spacing(geometry: Geometry, spacing: tuple[float, ...] | None, orientation: Orientation | None = None) -> Geometry:
+    """The grid with the spacing that dataset.json gives, in mm, (z,) y, x of the file; unchanged if it gives none.
+
+    `orientation` says how the grid was turned when it was read.
 
     Raises
     ------
@@ -65,4 +68,4 @@ def with_spacing(geometry: Geometry, spacing: tuple[float, ...] | None) -> Geome
         return geometry
     if len(spacing) != geometry.num_axes:
         raise ValueError(f"has {geometry.num_axes} axes, and dataset.json gives a spacing of {len(spacing)}: {list(spacing)}")
-    return replace(geometry, spacing=spacing, unit="mm")
+    return replace(geometry, spacing=orientation.order(spacing) if orientation is not None else spacing, unit="mm")

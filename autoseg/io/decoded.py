@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from autoseg.errors import DataError
 from autoseg.geometry import Geometry
+from autoseg.io.orientation import Orientation
 
 #: Bytes of pixels per byte of file beyond which a header lies: deflate reaches 1032, and nothing read here compresses better.
 MAX_COMPRESSION = 1100
@@ -29,11 +30,14 @@ class Decoded:
     geometry : Geometry
     has_alpha : bool
         True if the last channel is opacity.
+    orientation : Orientation or None
+        How a volume was turned when it was read (array and geometry are canonical); None: it lies as in its file.
     """
 
     array: NDArray[Any]
     geometry: Geometry
     has_alpha: bool = False
+    orientation: Orientation | None = None
 
 
 def unreadable(path: Path, reason: str, advice: str = "") -> DataError:

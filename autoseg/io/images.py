@@ -14,6 +14,7 @@ from autoseg.errors import DataError
 from autoseg.geometry import Geometry, overlays
 from autoseg.io.decoded import Decoded, unreadable
 from autoseg.io.filenames import DICOM_SUFFIXES, IMAGE_SUFFIXES, VOLUME_SUFFIXES, image_suffix
+from autoseg.io.orientation import Orientation
 
 
 class ChannelFacts(NamedTuple):
@@ -36,7 +37,7 @@ class ChannelFacts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Image:
-    """An image as its files hold it; only an opacity channel that is the same everywhere is left out.
+    """An image as its files hold it, volumes in canonical orientation; an opacity channel that is the same everywhere is left out.
 
     Parameters
     ----------
@@ -47,12 +48,15 @@ class Image:
     geometry : Geometry
     is_grey : bool
         True if one file holds three equal colour channels (and no opacity): it says no more than one channel.
+    orientation : Orientation or None
+        How the first file was turned; None: not at all.
     """
 
     paths: tuple[Path, ...]
     array: NDArray[Any]
     geometry: Geometry
     is_grey: bool = False
+    orientation: Orientation | None = None
 
     @property
     def num_channels(self) -> int:
@@ -123,11 +127,15 @@ def read_image(paths: Sequence[Path]) -> Image:
         return parts[0]
     first = parts[0]
     for part in parts[1:]:
+        says, first_says = (image_suffix(path) in VOLUME_SUFFIXES for path in (part.paths[0], first.paths[0]))
+        if first.geometry.num_axes == 3 and says != first_says:
+            advice = "convert all channels to one format"
+            raise unreadable(part.paths[0], f"and the first channel, {first.paths[0].name}: only one of them says how it lies", advice)
         if not overlays(first.geometry, part.geometry):
             difference = grid_difference(part.geometry, first.geometry)
             raise unreadable(part.paths[0], f"has another grid than the first channel, {first.paths[0].name}: {difference}")
     arrays = [to_channels(part, 1) if part.is_grey else part.array for part in parts]
-    return Image(paths=tuple(paths), array=np.concatenate(arrays), geometry=first.geometry)
+    return Image(paths=tuple(paths), array=np.concatenate(arrays), geometry=first.geometry, orientation=first.orientation)
 
 
 def grid_difference(a: Geometry, b: Geometry) -> str:
@@ -214,7 +222,7 @@ def _single(path: Path) -> Image:
         array = array[:-1]
         decoded = replace(decoded, has_alpha=False)
     is_grey = len(array) == 3 and not decoded.has_alpha and bool((array[0] == array[1]).all() and (array[0] == array[2]).all())
-    return Image(paths=(path,), array=array, geometry=decoded.geometry, is_grey=is_grey)
+    return Image(paths=(path,), array=array, geometry=decoded.geometry, is_grey=is_grey, orientation=decoded.orientation)
 
 
 def _readable(path: Path, decoded: Decoded) -> Decoded:

@@ -3,7 +3,8 @@
 Layout: MAGIC, the length of the header (8 bytes, little endian), the header (JSON: shape, and per class its box and number of bytes),
 then the classes' blosc2 chunks one after the other. Nothing in it is executed when it is read.
 
-Shapes: K classes (without the background of exclusive classes, which is what is left), then (z,) y, x.
+Shapes: K classes (without the background of exclusive classes, which is what is left), then (z,) y, x. The file says nothing of where it
+lies: volumes are in the canonical orientation (`io.orientation`), as `read_image` gives the image, and not in the input file's own.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from autoseg.case import Case, Dataset, Truth
 from autoseg.errors import DataError
 from autoseg.geometry import Geometry, overlays
 from autoseg.io.decoded import unreadable
+from autoseg.io.filenames import VOLUME_SUFFIXES, image_suffix
 from autoseg.io.images import decode_file, grid_difference
 from autoseg.io.polygons import draw_class, read_polygons
+from autoseg.io.volumes import file_orientation
 from autoseg.labels import CodeMap, Mask, encode_map, encode_masks
 
 #: The name of the mask file, and of the label in dataset.json, that marks unlabelled pixels (nnU-Net's name).
@@ -31,7 +35,7 @@ def read_truth(dataset: Dataset, case: Case, geometry: Geometry) -> CodeMap:
     case : Case
         With a truth.
     geometry : Geometry
-        The image's grid as read.
+        The image's grid as read, or with the spacing that dataset.json declares.
 
     Raises
     ------
@@ -42,10 +46,10 @@ def read_truth(dataset: Dataset, case: Case, geometry: Geometry) -> CodeMap:
     if truth is None:
         raise ValueError(f"case {case.name} has no truth to read")
     if truth.kind == "map":
-        return _from_map(dataset, truth, geometry)
+        return _from_map(dataset, truth, geometry, image=case.images[0])
     if truth.kind == "polygons":
         return _from_polygons(dataset, truth, geometry)
-    return _from_masks(dataset, truth, geometry)
+    return _from_masks(dataset, truth, geometry, image=case.images[0])
 
 
 def read_label_file(path: Path) -> tuple[NDArray[Any], Geometry]:
@@ -80,10 +84,9 @@ def distinct_values(labels: NDArray[Any]) -> list[int]:
     return [int(value) for value in np.unique(labels)]
 
 
-def _from_map(dataset: Dataset, truth: Truth, geometry: Geometry) -> CodeMap:
+def _from_map(dataset: Dataset, truth: Truth, geometry: Geometry, *, image: Path) -> CodeMap:
     (path,) = truth.files
-    labels, grid = read_label_file(path)
-    _check_grid(path, grid, geometry)
+    labels = _read_on_grid(path, geometry, image=image, any_spacing=dataset.spacing is not None)
     place = {name: k for k, name in enumerate(dataset.classes)}
     sets = {0: ()} | {value: tuple(place[name] for name in names) for value, names in dataset.values.items()}
     unknown = set(distinct_values(labels)) - set(sets) - {dataset.ignore_value}
@@ -108,30 +111,33 @@ def _undeclared(unknown: set[int], dataset: Dataset) -> tuple[str, str]:
     return f"holds the undeclared value{'s' if len(unknown) > 1 else ''} {shown}", f"declared are {declared}"
 
 
-def _from_masks(dataset: Dataset, truth: Truth, geometry: Geometry) -> CodeMap:
+def _from_masks(dataset: Dataset, truth: Truth, geometry: Geometry, *, image: Path) -> CodeMap:
     files = dict(zip(truth.classes, truth.files, strict=True))
     unknown = [path for name, path in files.items() if name not in dataset.classes and name != IGNORE]
     if unknown:
         raise DataError([f"{path}: its class is not declared; declared are {', '.join(dataset.classes)}" for path in unknown])
 
+    read = partial(read_mask, geometry=geometry, image=image, any_spacing=dataset.spacing is not None)
+
     def masks() -> Iterator[Mask]:
         for name in dataset.classes:
-            yield read_mask(files[name], geometry) if name in files else np.zeros(geometry.shape, np.bool_)
+            yield read(files[name]) if name in files else np.zeros(geometry.shape, np.bool_)
 
-    ignored = read_mask(files[IGNORE], geometry) if IGNORE in files and IGNORE not in dataset.classes else None
+    ignored = read(files[IGNORE]) if IGNORE in files and IGNORE not in dataset.classes else None
     return encode_masks(masks(), geometry.shape, ignored)
 
 
-def read_mask(path: Path, geometry: Geometry) -> Mask:
-    """A binary mask, bool, on the grid of `geometry`: 0 and any one other value.
+def read_mask(path: Path, geometry: Geometry, *, image: Path, any_spacing: bool = False) -> Mask:
+    """A binary mask, bool, on the grid `geometry` of the file `image`: 0 and any one other value.
+
+    With `any_spacing` the file's own spacing does not count: dataset.json declares another one.
 
     Raises
     ------
     DataError
         Naming the file, if it has another grid or more values.
     """
-    labels, grid = read_label_file(path)
-    _check_grid(path, grid, geometry)
+    labels = _read_on_grid(path, geometry, image=image, any_spacing=any_spacing)
     # A binary array is one whose values all equal one of two; sorting them is slower by far.
     highest = labels.max()
     mask: Mask = np.asarray(labels != 0)
@@ -157,9 +163,26 @@ def _from_polygons(dataset: Dataset, truth: Truth, geometry: Geometry) -> CodeMa
         raise unreadable(path, str(error)) from None
 
 
-def _check_grid(path: Path, labels: Geometry, image: Geometry) -> None:
+def _read_on_grid(path: Path, geometry: Geometry, *, image: Path, any_spacing: bool) -> NDArray[Any]:
+    """The integers of a file of labels, turned as its image was.
+
+    Files that both say how they lie are turned each by its own header. Where only one of them does (a tif beside a NIfTI), they lie voxel
+    by voxel as in the files.
+    """
+    labels, grid = read_label_file(path)
+    says = image_suffix(path) in VOLUME_SUFFIXES
+    if grid.num_axes == geometry.num_axes == 3 and says != (image_suffix(image) in VOLUME_SUFFIXES):
+        orientation = file_orientation(path).inverse if says else file_orientation(image)
+        labels, grid = orientation.turn(labels), orientation.turn_grid(grid)
+    _check_grid(path, grid, geometry, any_spacing=any_spacing)
+    return labels
+
+
+def _check_grid(path: Path, labels: Geometry, image: Geometry, *, any_spacing: bool) -> None:
     if labels.shape != image.shape:
         raise unreadable(path, f"has the shape {labels.shape}, its image {image.shape}", "labels and image must be of one size")
+    if any_spacing:
+        labels = replace(labels, spacing=image.spacing)
     if not overlays(labels, image):
         advice = "resample the labels onto the image, or copy its header"
         raise unreadable(path, f"lies elsewhere than its image: {grid_difference(labels, image)}", advice)

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from autoseg.geometry import Geometry, Unit
 from autoseg.io.decoded import Decoded, channels_first, unreadable
 from autoseg.io.filenames import image_suffix
 from autoseg.io.nifti import check_complete
+from autoseg.io.orientation import Orientation, orientation_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -83,7 +84,8 @@ def itk_reason(error: RuntimeError) -> str:
 def read_volume(path: Path) -> Decoded:
     """A NIfTI, MetaImage, NRRD or DICOM file.
 
-    A third axis of length 1 makes a 2D image. A fourth axis (NIfTI of the Medical Segmentation Decathlon) holds channels.
+    A third axis of length 1 makes a 2D image. A fourth axis (NIfTI of the Medical Segmentation Decathlon) holds channels. Volumes are
+    turned to the canonical orientation (`io.orientation`), so that an axis means the same direction of the body in every case.
 
     Raises
     ------
@@ -98,11 +100,25 @@ def read_volume(path: Path) -> Decoded:
     geometry = itk_geometry(image, unit="pixel" if is_dicom and not _has_spacing(image) else "mm")
     if is_dicom and geometry.num_axes != 2:
         raise unreadable(path, f"holds {geometry.shape[0]} frames in one DICOM file", "convert it to one NIfTI file per volume")
-    return Decoded(array=array.reshape(array.shape[0], *geometry.shape), geometry=geometry)
+    array = array.reshape(array.shape[0], *geometry.shape)
+    orientation = orientation_of(geometry)
+    if orientation.is_canonical:
+        return Decoded(array=array, geometry=geometry)
+    return Decoded(array=orientation.turn(array), geometry=orientation.turn_grid(geometry), orientation=orientation)
 
 
-def itk_geometry(image: sitk.Image, *, unit: Unit = "mm") -> Geometry:
-    """The grid of a SimpleITK image of 2 to 4 axes: a fourth axis is left out, and a third one of length 1."""
+class Grid(Protocol):
+    """What a SimpleITK image and a reader of its header have in common."""
+
+    def GetDimension(self) -> int: ...
+    def GetSize(self) -> tuple[int, ...]: ...
+    def GetSpacing(self) -> tuple[float, ...]: ...
+    def GetOrigin(self) -> tuple[float, ...]: ...
+    def GetDirection(self) -> tuple[float, ...]: ...
+
+
+def itk_geometry(image: Grid, *, unit: Unit = "mm") -> Geometry:
+    """The grid of a SimpleITK image or header of 2 to 4 axes, as in the file; a fourth axis is left out, and a third one of length 1."""
     size, n = image.GetSize(), image.GetDimension()
     axes = 2 if n == 2 or size[2] == 1 else 3
     direction = np.reshape(image.GetDirection(), (n, n))[:axes, :axes]
@@ -113,6 +129,31 @@ def itk_geometry(image: sitk.Image, *, unit: Unit = "mm") -> Geometry:
         direction=tuple(direction.ravel().tolist()),
         unit=unit,
     )
+
+
+def file_orientation(path: Path) -> Orientation:
+    """How `read_volume` turns a file, from its header alone.
+
+    Raises
+    ------
+    DataError
+        If the header cannot be read.
+    """
+    return orientation_of(itk_geometry(read_header(path)))
+
+
+def read_header(path: Path) -> sitk.ImageFileReader:
+    """The file's header as SimpleITK reads it: size, grid and tags, no pixels; DataError names a file that cannot be read."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        with quiet():
+            reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise unreadable(path, f"cannot be read as an image ({itk_reason(error)})", "replace or remove it") from None
+    return reader
 
 
 def _pixels(image: sitk.Image, path: Path) -> tuple[NDArray[Any], bool]:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from autoseg.case import Case
 from autoseg.geometry import Geometry
+from autoseg.io import nifti, nrrd
 from autoseg.io.atomic import replacing, replacing_folder
 from autoseg.io.filenames import VOLUME_SUFFIXES, image_suffix
 from autoseg.io.names import escape_name
-from autoseg.io.nifti import graft_geometry
+from autoseg.io.orientation import orientation_of
+from autoseg.io.volumes import itk_geometry, read_header
 from autoseg.labels import Mask
 
 if TYPE_CHECKING:
@@ -79,9 +81,10 @@ def write_map(path: Path, array: NDArray[Any], geometry: Geometry, *, like: Path
         .png (2D), .nii, .nii.gz, .mha or .nrrd.
     array : array of integers from 0 to 65535, shape (z,) y, x
     geometry : Geometry
-        The input's grid.
+        The input's grid as it was read.
     like : Path, optional
-        The input file; a NIfTI's geometry is copied from it bit by bit, and a third axis of length 1 kept.
+        The input file: volumes go back from the canonical orientation to the file's own, the geometry of a NIfTI or NRRD is copied bit
+        by bit, and a third axis of length 1 is kept.
     """
     if array.shape != geometry.shape:
         raise ValueError(f"array has the shape {array.shape}, its geometry {geometry.shape}")
@@ -93,7 +96,7 @@ def write_map(path: Path, array: NDArray[Any], geometry: Geometry, *, like: Path
 
 
 def write_array(path: Path, array: NDArray[Any], geometry: Geometry, *, like: Path | None = None) -> None:
-    """Write uint8 or uint16 pixels in the format of the path's suffix; not atomic, for use inside `replacing`."""
+    """Write uint8 or uint16 pixels, on the grid `geometry`, in the format of the path's suffix; not atomic, for use inside `replacing`."""
     suffix = image_suffix(path)
     if suffix == ".png":
         _write_png(path, array)
@@ -103,14 +106,17 @@ def write_array(path: Path, array: NDArray[Any], geometry: Geometry, *, like: Pa
     import SimpleITK as sitk
 
     like = like if like is not None and image_suffix(like) in VOLUME_SUFFIXES else None
-    image = _placed(sitk.GetImageFromArray(array), geometry, like)
+    placed = _placed_like(array, like) if like is not None else None
+    image = placed or _placed(array, geometry)
     if suffix not in (".nii", ".nii.gz"):
         sitk.WriteImage(image, str(path), useCompression=True)
+        if suffix == ".nrrd" and placed is not None and like is not None and image_suffix(like) == ".nrrd":
+            nrrd.graft_geometry(path, like)
         return
     plain = path.with_name(path.name.removesuffix(".gz")) if suffix == ".nii.gz" else path
     sitk.WriteImage(image, str(plain))
-    if like is not None and image_suffix(like) in (".nii", ".nii.gz"):
-        graft_geometry(plain, like)
+    if placed is not None and like is not None and image_suffix(like) in (".nii", ".nii.gz"):
+        nifti.graft_geometry(plain, like)
     if suffix == ".nii.gz":
         # mtime 0: equal predictions are equal files.
         path.write_bytes(gzip.compress(plain.read_bytes(), compresslevel=4, mtime=0))
@@ -127,22 +133,29 @@ def _write_png(path: Path, array: NDArray[Any]) -> None:
         picture.save(path, compress_level=1)
 
 
-def _placed(image: sitk.Image, geometry: Geometry, like: Path | None) -> sitk.Image:
-    """The image on the input's grid, with the input's number of axes."""
+def _placed_like(array: NDArray[Any], like: Path) -> sitk.Image | None:
+    """The image on the input's own grid, with its orientation and its number of axes; None if the input is of another shape."""
     import SimpleITK as sitk
 
-    if like is not None:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(like))
-        reader.ReadImageInformation()
-        size = reader.GetSize()
-        if len(size) == 3 and size[2] == 1 and image.GetDimension() == 2:
-            image = sitk.JoinSeries(image)
-        if tuple(size) == image.GetSize():
-            image.SetSpacing(reader.GetSpacing())
-            image.SetOrigin(reader.GetOrigin())
-            image.SetDirection(reader.GetDirection())
-            return image
+    reader = read_header(like)
+    grid = itk_geometry(reader)
+    orientation = orientation_of(grid)
+    if orientation.order(grid.shape) != array.shape:
+        return None
+    image = sitk.GetImageFromArray(orientation.inverse.turn(array))
+    if image.GetDimension() == 2 and reader.GetDimension() == 3:
+        image = sitk.JoinSeries(image)
+    n = image.GetDimension()
+    image.SetSpacing(reader.GetSpacing()[:n])
+    image.SetOrigin(reader.GetOrigin()[:n])
+    image.SetDirection(np.reshape(reader.GetDirection(), (reader.GetDimension(),) * 2)[:n, :n].ravel().tolist())
+    return image
+
+
+def _placed(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(array)
     image.SetSpacing(geometry.spacing[::-1])
     image.SetOrigin(geometry.origin)
     image.SetDirection(geometry.direction)

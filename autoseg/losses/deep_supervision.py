@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from autoseg.losses.dice import LOSSES, entropy_scales
+from autoseg.losses.heads import Heads, entropy_scales
+from autoseg.losses.named import LOSSES, PIXEL_WEIGHTS
 from autoseg.losses.targets import Targets, expand_codes
 
 
@@ -28,15 +30,20 @@ class DeepSupervision(nn.Module):
         Share of pixels of each class.
     exclusive : bool
         Heads are a softmax with the background first.
+    weights : sequence of float, optional
+        How much each class counts, see `Heads`.
     """
 
     scales: Tensor
+    weights: Tensor | None
 
-    def __init__(self, name: str, priors: Sequence[float], *, exclusive: bool) -> None:
+    def __init__(self, name: str, priors: Sequence[float], *, exclusive: bool, weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.loss = LOSSES[name]
+        self.pixel_weights = PIXEL_WEIGHTS.get(name)
         self.exclusive = exclusive
         self.register_buffer("scales", entropy_scales(priors, exclusive=exclusive), persistent=False)
+        self.register_buffer("weights", None if weights is None else torch.tensor(weights), persistent=False)
 
     def forward(self, logits: Sequence[Tensor], codes: Tensor, table: Tensor, ignore: Tensor | None) -> Tensor:
         """Scalar fp32 loss.
@@ -47,11 +54,14 @@ class DeepSupervision(nn.Module):
         codes, table, ignore
             See `expand_codes`.
         """
+        heads = Heads(exclusive=self.exclusive, scales=self.scales, weights=self.weights)
         targets = expand_codes(codes, table, ignore, exclusive=self.exclusive)
+        if self.pixel_weights is not None:
+            targets = replace(targets, emphasis=self.pixel_weights(targets, heads))
         total = torch.zeros((), device=codes.device)
         for weight, scale in zip(scale_weights(len(logits)), logits, strict=True):
             targets = _at(targets, scale)
-            total = total + weight * self.loss(scale, targets, self.scales)
+            total = total + weight * self.loss(scale, targets, heads)
         return total
 
 

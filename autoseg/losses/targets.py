@@ -25,19 +25,25 @@ class Targets:
         Shares of the classes in each pixel; 0 or 1 at full resolution. Zero where unlabelled.
     weight : Tensor, (N, 1, ...), in [0, 1], or None
         Share of labelled pixels; None if all are.
+    emphasis : Tensor, (N, 1 or H, ...), or None
+        How much each pixel counts for losses that treat pixels differently; None: all alike.
     """
 
     channels: Tensor
     weight: Tensor | None
+    emphasis: Tensor | None = None
 
     def pooled(self, stride: tuple[int, ...]) -> Targets:
         """Area averages over `stride`; unlabelled pixels count in no average."""
         pool = POOLS[len(stride)]
         if self.weight is None:
-            return Targets(channels=pool(self.channels, stride, stride), weight=None)
+            emphasis = None if self.emphasis is None else pool(self.emphasis, stride, stride)
+            return Targets(channels=pool(self.channels, stride, stride), weight=None, emphasis=emphasis)
         # Weighted: these may be averages already, of pixels that are labelled in part.
-        channels, weight = pool(self.channels * self.weight, stride, stride), pool(self.weight, stride, stride)
-        return Targets(channels=channels / weight.clamp(min=1e-6), weight=weight)
+        weight = pool(self.weight, stride, stride)
+        share = weight.clamp(min=1e-6)
+        emphasis = None if self.emphasis is None else pool(self.emphasis * self.weight, stride, stride) / share
+        return Targets(channels=pool(self.channels * self.weight, stride, stride) / share, weight=weight, emphasis=emphasis)
 
 
 def expand_codes(codes: Tensor, table: Tensor, ignore: Tensor | None, *, exclusive: bool) -> Targets:

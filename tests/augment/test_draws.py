@@ -14,15 +14,22 @@ from autoseg.recipe import NO_AUGMENTATION, Augmentation
 
 #: Everything is drawn in every sample.
 ALWAYS = Augmentation(
-    rotation_p=1, scaling_p=1, noise_p=1, blur_p=1, brightness_p=1, contrast_p=1, lowres_p=1, gamma_p=1, gamma_inverted_p=1, flip_p=1
-)
+    rotation_p=1, scaling_p=1, noise_p=1, blur_p=1, brightness_p=1, contrast_p=1, lowres_p=1, gamma_p=1, gamma_inverted_p=1, flip_p=1,
+    previous_morphology_p=1, previous_removal_p=1,
+)  # fmt: skip
 
 
 def draw(
-    place: tuple[int, str, int, int] = (0, "0", 0, 0), augmentation: Augmentation = ALWAYS, axes: int = 2, rotation: float = 30
+    place: tuple[int, str, int, int] = (0, "0", 0, 0),
+    augmentation: Augmentation = ALWAYS,
+    axes: int = 2,
+    rotation: float = 30,
+    previous: int = 8,
 ) -> SampleDraw:
-    mirror = tuple(range(axes))
-    return draw_sample(sample_rng(*place), augmentation, num_channels=3, num_axes=axes, mirror_axes=mirror, rotation=rotation)
+    return draw_sample(
+        sample_rng(*place), augmentation, num_channels=3, num_axes=axes, mirror_axes=tuple(range(axes)), rotation=rotation,
+        num_previous=previous,
+    )  # fmt: skip
 
 
 def values(drawn: SampleDraw) -> dict[str, Any]:
@@ -32,6 +39,28 @@ def values(drawn: SampleDraw) -> dict[str, Any]:
 
 def test_folds_have_numbers() -> None:
     assert [fold_number(fold) for fold in ("0", "4", "all")] == [0, 4, FOLD_ALL]
+
+
+def test_a_previous_stage_shifts_no_other_draw() -> None:
+    with_it, without = values(draw((1, "2", 3, 4))), values(draw((1, "2", 3, 4), previous=0))
+    assert (without.pop("previous_morphology"), without.pop("previous_removal")) == ((), ())
+    assert {name: with_it[name] for name in without} == without
+
+
+def test_the_previous_stages_classes() -> None:
+    some = [draw((0, "0", k, 0), Augmentation(), previous=8) for k in range(1000)]
+    a = Augmentation()
+    reshaped = [s.previous_morphology for s in some if s.previous_morphology]
+    # Half of eight classes are chosen: none in 1 of 256.
+    assert len(reshaped) / 1000 == pytest.approx(a.previous_morphology_p, abs=0.05)
+    assert np.mean([len(chosen) for chosen in reshaped]) == pytest.approx(4, abs=0.3)
+    assert {k for chosen in reshaped for k, _, _ in chosen} == set(range(8))
+    assert {operation for chosen in reshaped for _, operation, _ in chosen} == {"erosion", "dilation", "opening", "closing"}
+    assert {radius for chosen in reshaped for _, _, radius in chosen} == set(range(1, 9))
+    removed = [s.previous_removal for s in some if s.previous_removal]
+    assert len(removed) / 1000 == pytest.approx(a.previous_removal_p, abs=0.04)
+    assert {len(chosen) for chosen in removed} == {1, 2}  # a quarter of eight
+    assert all(draw((0, "0", k, 0), previous=1).previous_removal == (0,) for k in range(5))
 
 
 def test_the_same_place_gives_the_same_draw_whatever_was_drawn_before() -> None:
@@ -70,6 +99,7 @@ def test_nothing_is_drawn_at_probability_zero() -> None:
         assert drawn.flips == ()
         assert drawn.noise_std == 0
         assert not drawn.blur_sigma.any()
+        assert (drawn.previous_morphology, drawn.previous_removal) == ((), ())
         assert all((getattr(drawn, name) == 1).all() for name in ("brightness", "contrast", "lowres", "gamma", "gamma_inverted"))
 
 

@@ -71,6 +71,11 @@ def test_wrong_data(autoseg: Autoseg, tmp_path: Path, make: Callable[[Path], Non
         ("train 2d fold0 --plan a/b", "--plan a/b"),
         ("plan_and_preprocess -d Nothing", "-d Nothing: no such data set in"),
         ("train 2d fold0 --trainer nonsense", "--trainer nonsense is not known; there are default, sgd, adamw"),
+        ("train 2d fold0 --loss dice", "--loss dice is not known; there are dice_ce, dice_bce, dice_focal"),
+        ("train 2d fold0 --optimizer nadam", "--optimizer nadam is not known; there are sgd, adam, adamw, lion, rmsprop"),
+        ("train 2d fold0 --schedule linear", "--schedule linear is not known; there are poly, cosine, step, constant, plateau"),
+        ("train 2d fold0 --warmup 1", "--warmup is a share of the training, in [0, 1), got 1"),
+        ("train 2d fold2 --loss dice_ce", "--loss dice_ce: the classes of plan default overlap; the same loss for them is --loss dice_bce"),
         ("train 2d nonsense", "nonsense names no folds; say fold0..4"),
         ("train 2d fold7", "there is no fold7: the data set is split into 5 folds, fold0..4"),
         ("train 2d fold4..0", "fold4..0 names no folds"),
@@ -96,6 +101,22 @@ def test_wrong_data(autoseg: Autoseg, tmp_path: Path, make: Callable[[Path], Non
 )
 def test_wrong_options(autoseg: Autoseg, trained: Path, arguments: str, said: str) -> None:
     check_refused(autoseg, trained, tuple(arguments.split()), said)
+
+
+def test_options_of_the_recipe_are_differences(autoseg: Autoseg, trained: Path) -> None:
+    arguments = ("train", "2d", "fold0", "--loss", "focal", "--optimizer", "lion", "--schedule", "step", "--warmup", 0.1)
+    said = (
+        "--loss: the plan's -> focal",
+        "--optimizer: the plan's -> lion",
+        "--schedule: the plan's -> step",
+        "--warmup: the plan's -> 0.1",
+    )
+    check_refused(autoseg, trained, arguments, "fold0 holds a run with other settings", *said)
+
+
+def test_a_weight_of_no_case(autoseg: Autoseg, workspace: Path) -> None:
+    edit(workspace / PLAN, stage(recipe__case_weights={"nobody": 2}))
+    check_refused(autoseg, workspace, TRAIN_2, "2d.recipe.case_weights of plan default names nobody, which is no case of")
 
 
 def test_an_empty_name_is_not_the_current_folder(autoseg: Autoseg, trained: Path) -> None:
@@ -149,7 +170,11 @@ def stage(**values: Any) -> Callable[[dict[str, Any]], object]:
         (stage(patch=[50, 48]), "patch (50, 48) must be a multiple of"),
         (stage(patch=["x", 48]), "stages.2d.patch.0: must be a valid integer"),
         (stage(batch=0), "batch, iterations and iterations_per_epoch must be at least 1"),
-        (stage(recipe__loss="focal"), "stages.2d.recipe.loss: must be 'dice_ce' or 'dice_bce', got 'focal'"),
+        (stage(recipe__loss="dce"), "stages.2d.recipe.loss: must be 'dice_ce', 'dice_bce', 'dice_focal', 'focal', 'tversky', 'jaccard', "),
+        (stage(recipe__loss="dice_ce"), "stages.2d: recipe.loss must not be 'dice_ce': the classes overlap"),
+        (stage(recipe__class_weights={"Radius ": 2}), "stages.2d: recipe.class_weights must name classes of the plan, got 'Radius '"),
+        (stage(recipe__loss_weights={"thumb": 2}), "stages.2d: recipe.loss_weights must name classes of the plan, got 'thumb'"),
+        (stage(recipe__case_weights={"ID001": 0}), "stages.2d.recipe: case_weights must be positive, got 0.0 for ID001"),
         (stage(recipe__lr=-1), "lr must be positive, got -1.0"),
         (stage(priors=[0.1]), "stages.2d: priors must hold 29 numbers, one for each class, got 1"),
         (stage(network__num_heads=7), "stages.2d: network.num_heads must be 29, one for each class, got 7"),
@@ -182,10 +207,21 @@ def test_splits_that_put_a_case_on_both_sides(autoseg: Autoseg, workspace: Path)
     check_refused(autoseg, workspace, TRAIN_2, str(workspace / SPLITS), "folds.2: cases stand in train and val of one fold")
 
 
-def test_splits_of_other_cases_are_kept_aside(autoseg: Autoseg, workspace: Path) -> None:
+def test_a_mistyped_case_in_the_splits_is_refused(autoseg: Autoseg, workspace: Path) -> None:
     edit(workspace / SPLITS, lambda d: d["folds"][2]["train"].append("nobody"))
-    mine = (workspace / SPLITS).read_bytes()
     check_refused(autoseg, workspace, TRAIN_2, "fold2: nobody is not prepared. Run plan_and_preprocess again")
+    done = autoseg("plan_and_preprocess", "--gpu", "cpu", "--workers", 1, "-w", workspace)
+    assert done.code == 2
+    assert "splits.json: its folds name cases that HandBone does not hold: nobody. Mend it, or delete it" in done.err
+
+
+def test_splits_of_other_cases_are_kept_aside(autoseg: Autoseg, workspace: Path) -> None:
+    def leave(content: dict[str, Any]) -> None:  # as if the data set had held one case more
+        content["folds"][2]["train"].append("nobody")
+        content["groups"].append(["nobody"])
+
+    edit(workspace / SPLITS, leave)
+    mine = (workspace / SPLITS).read_bytes()
     done = autoseg("plan_and_preprocess", "--gpu", "cpu", "--workers", 1, "-w", workspace)
     assert done.code == 0
     assert "splits_earlier.json" in done.out

@@ -12,20 +12,26 @@ from autoseg.cli import cli
 
 OPTIONS = {
     "plan_and_preprocess": {
-        "-d --dataset", "-w --workspace", "--gpu", "--gpu-memory", "--configs", "--hours", "--workers", "--plan",
+        "-d --dataset", "-w --workspace", "--gpu", "--gpu-memory", "--configs", "--hours", "--workers", "--group-regex", "--plan",
+        "--set",
     },
     "train": {
-        "-d --dataset", "-w --workspace", "--plan", "--trainer", "--epochs", "--iterations-per-epoch", "--hours", "--lr", "--batch",
+        "-d --dataset", "-w --workspace", "--plan", "--trainer", "--epochs", "--iterations-per-epoch", "--hours", "--lr", "--loss",
+        "--optimizer", "--schedule", "--warmup", "--batch",
         "--seed", "--device", "--restart",
     },
     "predict": {
         "--ensemble", "-d --dataset", "-i --input", "-o --output", "--folds", "--no-tta", "--step", "--config", "--plan", "--trainer",
         "--device", "--overwrite", "-w --workspace",
     },
+    "plan show": {"-d --dataset", "-w --workspace", "--json"},
+    "plan list": {"-d --dataset", "-w --workspace"},
+    "plan diff": {"-d --dataset", "-w --workspace", "--reasons"},
+    "plan schema": {"-o --output"},
     "demo make": {"-w --workspace", "--people", "--size", "--seed", "--workers"},
     "demo score": {"-w --workspace", "-p --predictions"},
 }  # fmt: skip
-ARGUMENTS = {"train": ["config", "folds"]}
+ARGUMENTS = {"train": ["config", "folds"], "plan show": ["name"], "plan diff": ["first", "second"]}
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
@@ -78,6 +84,6 @@ def test_help_imports_nothing_heavy() -> None:
         "except SystemExit: pass\n"
         "print([name for name in ('torch', 'numpy', 'pydantic', 'SimpleITK', 'scipy') if name in sys.modules])\n"
     )
-    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["plan_and_preprocess", "--help"]):
+    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["plan_and_preprocess", "--help"], ["plan", "--help"]):
         done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "[]", arguments

@@ -1,6 +1,7 @@
 """Small data sets made by hand: facts from points, cases from arrays."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.case import Case, LoadedCase
+from autoseg.demo.anatomy import draw_person
+from autoseg.demo.pose import apply, compose, draw_pose
+from autoseg.demo.shapes import BONES
 from autoseg.fingerprint import Arrangement, CaseFacts, ClassFacts, Fingerprint, FlipLikeness, Intensity, NeighbourLikeness
 from autoseg.geometry import Geometry
 from autoseg.labels import encode_masks
@@ -89,3 +93,19 @@ def turn(degrees: float) -> NDArray[np.float64]:
     """Rotation of the plane, for columns."""
     a = np.radians(degrees)
     return np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+
+
+@lru_cache
+def phantom_hands(people: int = 20, *, bent_share: float = 0.25) -> tuple[Points, tuple[bool, ...]]:
+    """Centres of the 29 bones of the phantom's hands, (2 people, 29, 2) in pixels of a 256 x 256 picture: right and left hand of each
+    person in turn; and whose wrist is bent. Drawn as `demo.phantom` draws them, without a picture."""
+    points, bent = [], []
+    for index in range(people):
+        person = draw_person(np.random.default_rng((0, 0, index, 0)))
+        for hand in (1, 2):
+            pose = draw_pose(np.random.default_rng((0, 0, index, hand)), person, right=hand == 1, bent_share=bent_share)
+            bones = pose.placements[: len(BONES)]
+            outlines = (apply(compose(pose.to_picture, bone.matrix), person.bones[bone.bone].outline) for bone in bones)
+            points.append([256 * outline.mean(0)[::-1] for outline in outlines])
+            bent.append(pose.bent)
+    return np.array(points), tuple(bent)

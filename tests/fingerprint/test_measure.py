@@ -47,6 +47,20 @@ def test_a_small_set(tmp_path: Path) -> None:
     assert from_json(to_json(found), Fingerprint, source="fingerprint.json") == found
 
 
+def test_context_is_measured_from_eight_cases_on(tmp_path: Path) -> None:
+    few = measure(read_dataset(write_set(tmp_path / "Few", cases=7), "Few"))
+    assert few.context is None
+    found = measure(read_dataset(write_set(tmp_path / "Enough", cases=8), "Enough"))
+    assert found.context is not None
+    assert found.context.cases == 8
+    # Boxes of 16 x 20 in images of 32 x 40. One is cut off by the border of the image: beyond it lies nothing, inside lies noise.
+    assert [one.extent for one in found.context.classes] == [(0.5, 0.5), (0.5, 0.5)]
+    assert [one.look_alikes for one in found.context.classes] == [(1,), (0,)]
+    assert from_json(to_json(found), Fingerprint, source="fingerprint.json") == found
+    again = measure(read_dataset(tmp_path / "Enough", "Enough"))
+    assert again.checksum() == found.checksum()
+
+
 def test_grey_stored_as_colour_is_one_channel(tmp_path: Path) -> None:
     found = measure(read_dataset(write_set(tmp_path / "Grey", channels=3), "Grey"))
     assert found.num_channels == 1

@@ -26,6 +26,8 @@ def test_vnc_overlaps_and_its_sections_are_blocks(shared_data: Path) -> None:
     assert "membrane and synapse share 66" in reason
     assert found.neighbours is not None
     assert found.neighbours.share_above == 1
+    assert found.context is not None
+    assert (found.context.num_look_alikes, found.context.needed_share) == (0, 0)
     splits = make_splits(found)
     assert sorted(fold.val for fold in splits.folds) == [tuple(f"{i:02}" for i in range(a, a + 4)) for a in range(0, 20, 4)]
     pose = decide_pose(found)  # texture: sections half a block apart share no order
@@ -36,6 +38,8 @@ def test_hippocampus_is_exclusive_and_has_an_order(shared_data: Path) -> None:
     found = fingerprint_of(shared_data, "Dataset004_Hippocampus")
     assert (len(found.cases), found.num_axes, found.unit) == (208, 3, "mm")
     assert decide_labels(found)[0].exclusive
+    assert found.context is not None
+    assert (found.context.cases, found.context.num_look_alikes) == (100, 0)
     splits = make_splits(found)
     assert splits.rule == "cases"
     assert sorted(len(fold.val) for fold in splits.folds) == [41, 41, 42, 42, 42]

@@ -13,7 +13,8 @@ from tests.house.imports import read_imports, read_modules
 
 BARE = [
     *("autoseg.errors", "autoseg.geometry", "autoseg.labels", "autoseg.case", "autoseg.recipe", "autoseg.budget", "autoseg.plan"),
-    *("autoseg.nets", "autoseg.losses", "autoseg.augment", "autoseg.step", "autoseg.memory", "autoseg.stopwatch", "autoseg.infer.tiling"),
+    *("autoseg.nets", "autoseg.losses", "autoseg.optimizers", "autoseg.augment", "autoseg.step", "autoseg.memory", "autoseg.stopwatch"),
+    "autoseg.infer.tiling",
 ]
 GIVEN = {"torch", "numpy", "scipy"}
 

@@ -1,11 +1,15 @@
 """Which folds a prediction uses, and what it says where that is not clear."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from autoseg.checkpoint import Checkpoint, save_checkpoint
 from autoseg.errors import UsageError
 from autoseg.infer.folds import choose_folds, find_folds, find_run
+from tests import small
 
 
 def plant(run: Path, *finished: str, started: tuple[str, ...] = ()) -> Path:
@@ -38,6 +42,27 @@ def test_several_runs_are_listed(tmp_path: Path) -> None:
     plant(tmp_path / "default/2d-adam", started=("0",))
     with pytest.raises(UsageError, match="several trained runs: default/2d-default, default/2d-sgd"):
         find_run(tmp_path)
+
+
+def plant_stage(results: Path, config: str, previous: str | None = None) -> Path:
+    """A finished fold of a configuration, whose checkpoint says which stage comes before it."""
+    plan = small.plan()
+    channels = 1 + 2 * (previous is not None)
+    stage = replace(small.stage(network=small.network(in_channels=channels)), name=config, previous=previous)
+    run = plant(results / "default" / f"{config}-default", "0")
+    checkpoint = Checkpoint(plan=replace(plan, stages={config: stage}), stage=config, fold="0", weights={"a": torch.zeros(1)})
+    save_checkpoint(run / "fold0" / "checkpoint_last.safetensors", checkpoint)
+    return run
+
+
+def test_a_cascade_stands_for_both_of_its_stages(tmp_path: Path) -> None:
+    lowres, cascade = plant_stage(tmp_path, "2d_lowres"), plant_stage(tmp_path, "2d_cascade", "2d_lowres")
+    assert find_run(tmp_path) == cascade
+    assert find_run(tmp_path, config="2d_lowres") == lowres
+    plant_stage(tmp_path, "2d")
+    with pytest.raises(UsageError, match="several trained runs: default/2d-default, default/2d_cascade-default, default/2d_lowres-default"):
+        find_run(tmp_path)
+    assert find_run(tmp_path, config="2d_cascade") == cascade
 
 
 def test_nothing_trained_names_the_command(tmp_path: Path) -> None:

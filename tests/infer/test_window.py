@@ -143,6 +143,70 @@ def test_intensities_are_clipped_and_scaled(dtype: type[np.generic]) -> None:
     np.testing.assert_allclose(net.inputs[0][0, 1], (floats[1] - 70) / 8, rtol=1e-6)
 
 
+class Echo(nn.Module):
+    """Says what the previous stage said: the logits of its probabilities."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [torch.logit(x[:, self.channels :])]
+
+
+def random_bytes(*shape: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(1, 255, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch", "axes"),
+    [
+        ((37, 50), (16, 16), (0, 1)),
+        ((9, 40), (16, 16), (1,)),  # beyond the borders along one axis
+        ((5, 3), (16, 32), (0,)),
+        ((10, 17, 12), (8, 16, 16), (0, 1, 2)),
+        ((3, 7, 40), (16, 16), (0, 1)),  # slices
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 5])
+def test_the_previous_stages_channels_come_back(shape: tuple[int, ...], patch: tuple[int, ...], axes: tuple[int, ...], batch: int) -> None:
+    previous = random_bytes(3, *shape)
+    window = Window(patch=patch, exclusive=False, mirror_axes=axes, mirror_swap=(1, 0, 2), batch=batch)
+    got = predict_image([Echo(2)], noise(2, *shape), window, Intensity.identity(2), previous=previous)
+    np.testing.assert_allclose(got, previous / 255, atol=1e-6)
+
+
+def test_the_previous_stages_classes_are_exchanged_in_the_mirror() -> None:
+    # Behind a background: under a flip the previous stage's first class arrives in the place of the second.
+    seen: list[Tensor] = []
+
+    def net(x: Tensor) -> Tensor:
+        seen.append(x.clone())
+        return torch.cat([torch.zeros_like(x[:, :1]), x[:, 1:]], dim=1)
+
+    previous = random_bytes(2, 8, 8)
+    window = Window(patch=(8, 8), exclusive=True, mirror_axes=(1,), mirror_swap=(0, 2, 1))
+    predict_image([Fixed(net)], noise(1, 8, 8), window, Intensity.identity(1), previous=previous)
+    plain, mirrored = (x[0].numpy() for x in seen)
+    np.testing.assert_allclose(plain[1:], previous / 255, atol=1e-7)
+    np.testing.assert_array_equal(mirrored, np.concatenate([plain[:1], plain[2:], plain[1:2]])[:, :, ::-1])
+
+
+def test_the_previous_stages_channels_are_not_normalised() -> None:
+    net = same()
+    intensity = Intensity(mean=(10,), std=(4,), lower=(5,), upper=(40,))
+    previous = random_bytes(2, 8, 8)
+    predict_image([net], np.full((1, 8, 8), 30, np.uint8), Window(patch=(8, 8), exclusive=False), intensity, previous=previous)
+    np.testing.assert_allclose(net.inputs[0][0, 0], 5)
+    np.testing.assert_allclose(net.inputs[0][0, 1:], previous / 255, atol=1e-7)
+
+
+@pytest.mark.parametrize("previous", [np.zeros((2, 8, 9), np.uint8), np.zeros((2, 8, 8), np.float32)])
+def test_channels_that_do_not_fit_are_named(previous: NDArray[np.uint8]) -> None:
+    with pytest.raises(ValueError, match=r"previous must be uint8 and fit the image's \(8, 8\), got"):
+        predict_image([same()], noise(1, 8, 8), Window(patch=(8, 8), exclusive=False), Intensity.identity(1), previous=previous)
+
+
 def test_bands_are_rows_in_order_and_no_wider_than_open() -> None:
     image = noise(1, 50, 20)
     bands = list(predict_bands([same()], image, Window(patch=(16, 16), exclusive=False), Intensity.identity(1)))

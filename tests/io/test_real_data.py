@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from autoseg.case import Dataset
 from autoseg.io.cases import measure_case, read_case
@@ -58,3 +59,7 @@ def test_hippocampus(shared_data: Path, tmp_path: Path) -> None:
     written = read_image([tmp_path / "out.nii.gz"])
     assert written.geometry == loaded.geometry
     np.testing.assert_array_equal(written.array[0], loaded.labels.codes)
+    assert case.truth is not None
+    original, overlay = (sitk.ReadImage(str(path)) for path in (case.truth.files[0], tmp_path / "out.nii.gz"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(overlay), sitk.GetArrayFromImage(original))  # 0, 1, 2 are their own codes
+    assert overlay.GetDirection() == sitk.ReadImage(str(case.images[0])).GetDirection()

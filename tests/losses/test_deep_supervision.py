@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autoseg.losses import LOSSES, DeepSupervision, Targets, expand_codes, scale_weights
+from autoseg.losses import LOSSES, DeepSupervision, Heads, Targets, expand_codes, scale_weights
 from tests import small
 
 PRIORS = (0.2, 0.1)
@@ -40,7 +40,7 @@ def test_each_scale_sees_area_averages(name: str, ignore: bool) -> None:
         else:
             labelled = F.avg_pool2d(fine.weight, stride)
             targets = Targets(channels=F.avg_pool2d(fine.channels, stride) / labelled.clamp(min=1e-6), weight=labelled)
-        expected = expected + weight * LOSSES[name](scale, targets, loss.scales)
+        expected = expected + weight * LOSSES[name](scale, targets, Heads(exclusive=exclusive, scales=loss.scales))
     total = loss(logits, given.codes, given.table, given.ignore)
     assert total.dtype == torch.float32
     torch.testing.assert_close(total, expected)
@@ -54,4 +54,16 @@ def test_its_constants_are_no_weights() -> None:
 
 def test_an_unknown_loss_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
-        DeepSupervision("focal", PRIORS, exclusive=False)
+        DeepSupervision("dice", PRIORS, exclusive=False)
+
+
+def test_pixel_weights_are_averaged_like_the_targets() -> None:
+    fine = Targets(channels=torch.ones(1, 1, 4, 4), weight=None, emphasis=torch.arange(16.0).reshape(1, 1, 4, 4))
+    coarse = fine.pooled((2, 2)).emphasis
+    assert coarse is not None
+    assert coarse.flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+    labelled = torch.ones(1, 1, 4, 4)
+    labelled[..., 0] = 0
+    coarse = Targets(channels=fine.channels, weight=labelled, emphasis=fine.emphasis).pooled((2, 2)).emphasis
+    assert coarse is not None
+    assert coarse.flatten().tolist() == [3.0, 4.5, 11.0, 12.5]

@@ -8,10 +8,10 @@ import pytest
 
 from autoseg.budget import Budget, memory_budget, named_gpu
 from autoseg.errors import PlanError, UsageError
-from autoseg.fingerprint import ClassFacts, Fingerprint
+from autoseg.fingerprint import ClassContext, ClassFacts, Context, Fingerprint
 from autoseg.memory import training_memory
-from autoseg.plan import Plan, Stage
-from autoseg.planners import PLANNERS, Request, default, make_plan
+from autoseg.plan import Plan, Stage, contradictions
+from autoseg.planners import PLANNERS, Request, make_plan, stages
 from tests import small
 from tests.fingerprint.make import case_facts, fingerprint
 
@@ -88,7 +88,8 @@ def test_a_small_budget_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "said"), [("3d", "is not a configuration; there are 2d, "), ("3d_fullres", "is not built yet; there is 2d")]
+    ("config", "said"),
+    [("3d", "is not a configuration; there are 2d, "), ("3d_fullres", "is not built yet; there are 2d, 2d_lowres, 2d_cascade")],
 )
 def test_unknown_configurations(config: str, said: str) -> None:
     with pytest.raises(UsageError, match=f"--configs {config} {said}"):
@@ -101,7 +102,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, per_pixel: float, hours: float = 0.1,
     def measure(stage: Stage, device: Any, *, exclusive: bool) -> float:
         return per_pixel * int(stage.batch) * math.prod(stage.patch)
 
-    monkeypatch.setattr(default, "measure_step", measure)
+    monkeypatch.setattr(stages, "measure_step", measure)
     return make_plan(hands(**facts), replace(CPU_BUDGET, hours=hours), Request(device=small.CPU))
 
 
@@ -129,3 +130,40 @@ def test_hours_without_the_device_decide_no_patch() -> None:
     plan = make_plan(hands(), replace(named_gpu("v100-32gb"), hours=0.001), Request())
     assert plan.stages["2d"].patch == (128, 128)
     assert "no step could be measured" in plan.reasons["hours"]
+
+
+def with_context(needed: float) -> Fingerprint:
+    facts = hands()
+    alike = tuple(ClassContext(extent=(0.3, 0.3), look_alikes=(1 - k,), needed=needed) for k in range(2))
+    return replace(facts, context=Context(classes=alike, windows=(needed,), accuracy=(1.0,), cases=40))
+
+
+def test_a_patch_that_shows_enough_needs_no_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "measure_step", lambda stage, device, exclusive: 1e-5 * stage.batch * math.prod(stage.patch))
+    plan = make_plan(with_context(0.2), CPU_BUDGET, Request(device=small.CPU))
+    assert plan.stages.keys() == {"2d"}  # 80 of 128 pixels show 62 %; 40 % are asked for
+    assert "this patch shows" in plan.stages["2d"].reasons["view"]
+
+
+def test_what_a_patch_cannot_show_a_low_resolution_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "measure_step", lambda stage, device, exclusive: 1e-5 * stage.batch * math.prod(stage.patch))
+    plan = make_plan(with_context(0.5), CPU_BUDGET, Request(device=small.CPU))
+    assert list(plan.stages) == ["2d", "2d_lowres", "2d_cascade"]
+    full, low, second = plan.stages.values()
+    assert not full.resample
+    assert low.resample
+    assert low.spacing[0] >= math.sqrt(2)
+    assert all(p >= n for p, n in zip(low.patch, low.image_shape, strict=True))  # the whole image
+    assert low.previous is None
+    assert second.previous == "2d_lowres"
+    assert second.network.in_channels == 1 + 2
+    assert (second.spacing, second.resample, second.image_shape) == (full.spacing, full.resample, full.image_shape)
+    assert contradictions(plan) == []
+    for stage in plan.stages.values():
+        assert stage.reasons.keys() >= {"patch", "batch", "memory", "length", "recipe", "pose", "spacing", "view"}
+
+
+def test_a_second_stage_brings_its_first(plan: Plan) -> None:
+    asked = make_plan(hands(), memory_budget(8), Request(configs=("2d_cascade",)))
+    assert list(asked.stages) == ["2d_lowres", "2d_cascade"]
+    assert contradictions(asked) == []

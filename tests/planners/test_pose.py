@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from autoseg.demo.shapes import BONES
 from autoseg.fingerprint.arrangement import measure_arrangement
 from autoseg.fingerprint.likeness import unrelated
 from autoseg.planners.pose import FlipDecision, decide_pose
-from tests.fingerprint.make import Points, facts_of_points, fingerprint, flip, turn
+from tests.fingerprint.make import Points, facts_of_points, fingerprint, flip, phantom_hands, turn
 
 # Four "bones" of a hand, y down, fingers up: the thumb to the left makes it a right hand. (y, x) in pixels about the middle.
 HAND = np.array([[-60.0, -10.0], [-55.0, 15.0], [-40.0, 35.0], [5.0, -50.0], [50.0, 0.0], [52.0, 18.0]])
@@ -163,3 +164,58 @@ def test_texture_turns_freely() -> None:
     decision = decide_pose(fingerprint(facts, flips=(flip(0, 0.02, 0.0), flip(1, 0.02, 0.01))))
     assert decision.mirror_axes == (0, 1)
     assert decision.rotation_degrees == 180
+
+
+PERSONS = [f"person{i // 2}" for i in range(40)]
+
+
+def test_the_phantom_with_both_hands_flips_along_x() -> None:
+    decision = decide(phantom_hands()[0], BONES, PERSONS)
+    assert (decision.mirror_axes, decision.mirror_swap) == ((1,), ())
+    assert "harmless" in decision.reason
+    assert 25 <= decision.rotation_degrees <= 45  # drawn from +-30, and half the bend of a wrist
+
+
+@pytest.mark.parametrize("hand", [0, 1])
+def test_one_hand_of_the_phantom_does_not_flip(hand: int) -> None:
+    decision = decide(phantom_hands()[0][hand::2], BONES)
+    assert (decision.mirror_axes, decision.mirror_swap) == ((), ())
+    assert 25 <= decision.rotation_degrees <= 45
+
+
+def test_the_phantoms_bones_named_left_and_right_change_places() -> None:
+    hands = phantom_hands()[0]
+    points = np.full((40, 58, 2), np.nan)
+    points[::2, :29], points[1::2, 29:] = hands[::2], hands[1::2]
+    decision = decide(points, tuple(f"{side} {bone}" for side in ("right", "left") for bone in BONES), PERSONS)
+    assert decision.mirror_axes == (1,)
+    assert decision.mirror_swap == (*range(29, 58), *range(29))
+
+
+def test_the_phantom_at_any_angle_turns_freely() -> None:
+    rng = np.random.default_rng(0)
+    hands = np.array([(hand - 128) @ turn(rng.uniform(-180, 180)).T + 128 for hand in phantom_hands()[0]])
+    both = decide(hands, BONES, PERSONS)
+    assert (both.mirror_axes, both.rotation_degrees) == ((0, 1), 180)
+    one = decide(hands[::2], BONES)
+    assert (one.mirror_axes, one.rotation_degrees) == ((), 180)
+
+
+def test_volumes_turned_any_way_in_space_are_free() -> None:
+    rng = np.random.default_rng(0)
+    body = np.array([[-60.0, 0, 0], [0, -30, -50], [0, -30, 50], [40, 20, 10], [50, -20, 0]])
+    turns = np.linalg.qr(rng.normal(size=(40, 3, 3)))[0]
+    turns *= np.sign(np.linalg.det(turns))[:, None, None]
+    points = (body + rng.normal(0, 2, (40, 5, 3))) @ turns.transpose(0, 2, 1) + 128
+    names = ("head", "left lung", "right lung", "liver", "bladder")
+    decision = decide(points, names)
+    assert (decision.mirror_axes, decision.rotation_degrees) == ((), 180)
+    points[::2, :, 0] *= -1
+    assert decide(points, names).mirror_axes == (0, 1, 2)
+
+
+def test_a_scattered_texture_is_free_whatever_its_classes_are_called() -> None:
+    points = np.random.default_rng(1).uniform(40, 216, (60, 4, 2))
+    decision = decide(points, ("left a", "right a", "left b", "right b"))
+    assert (decision.mirror_axes, decision.rotation_degrees) == ((0, 1), 180)
+    assert decision.mirror_swap == ()

@@ -16,7 +16,8 @@ from autoseg.preprocess import dataset as dataset_module
 from autoseg.preprocess.dataset import missing_cases, prepare_dataset
 from autoseg.preprocess.prepare import prepare
 from autoseg.preprocess.prepared import Prepared
-from autoseg.preprocess.store import PreparedStore, case_key, chunk_shape, plan_key
+from autoseg.preprocess.store import PreparedStore, case_key, plan_key
+from autoseg.preprocess.stored_array import chunk_shape
 from tests.fingerprint.make import loaded
 from tests.preprocess.make import plan, stage
 

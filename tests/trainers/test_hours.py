@@ -52,7 +52,7 @@ def timed_fit(workspace: Path, clock: Clock, step: Callable[[int], None]) -> Fit
     plan, cases, store = fold_of(workspace)
     stage = plan.stages["2d"]
     settings = FitSettings(plan=plan, stage=stage, fold="0", seed=0, device=small.CPU, precision="fp32", workers=0)
-    watch = Watch(on_step=lambda iteration, loss, pace: step(iteration), measure_dice=lambda learner, iteration: None)
+    watch = Watch(on_step=lambda iteration, loss, pace: step(iteration), measure_dice=lambda learner, iteration: None, say=print)
     (workspace / "fold0").mkdir(exist_ok=True)
     sampler = Sampler(store=store, cases=cases.train, stage=stage, seed=0, fold="0")
     return Fit(settings, sampler, clock, RunFolder(path=workspace / "fold0"), watch)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from autoseg.augment import RawSample
 from autoseg.plan import Stage
 from autoseg.preprocess.prepare import prepare
+from autoseg.preprocess.previous_store import PreviousStore
 from autoseg.preprocess.store import PreparedStore
 from autoseg.recipe import Augmentation
 from autoseg.trainers.sampler import Sampler, read_mirrored
@@ -108,6 +109,64 @@ def test_the_share_of_foreground_is_kept(tmp_path: Path) -> None:
     assert centred / 300 == pytest.approx(1 / 3, abs=0.08)
 
 
+def two_classes(folder: Path, **recipe: Any) -> Sampler:
+    """Class 0 is the pixel (10, 10), class 1 the pixel (30, 20) of every case."""
+    stage = small.stage(recipe=small.recipe(foreground_share=1.0, **recipe))
+    plan, store = small.plan(stages={"2d": stage}), PreparedStore(folder)
+    masks = [np.zeros((40, 30), bool), np.zeros((40, 30), bool)]
+    masks[0][10, 10] = masks[1][30, 20] = True
+    for name in CASES:
+        store.write(prepare(loaded(name, position_image((40, 30)), masks), plan, stage=stage), key="k")
+    return Sampler(store=store, cases=CASES, stage=stage, seed=0, fold="0", classes=plan.labels.classes)
+
+
+@pytest.mark.parametrize(("weights", "share"), [({}, 1 / 2), ({"b c": 4.0}, 4 / 5), ({"손/any": 3.0, "b c": 1.0}, 1 / 4)])
+def test_classes_are_centred_on_as_often_as_they_weigh(tmp_path: Path, weights: dict[str, float], share: float) -> None:
+    one = two_classes(tmp_path, class_weights=weights)
+    middles = [int(numbers(s)[8, 8]) for iteration in range(150) for s in one.batch(iteration)]
+    assert set(middles) == {10 * 30 + 10, 30 * 30 + 20}
+    assert middles.count(30 * 30 + 20) / 300 == pytest.approx(share, abs=0.07)
+
+
+def test_class_weights_need_names(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="class_weights need the names of all 2 classes"):
+        replace(two_classes(tmp_path, class_weights={"b c": 4.0}), classes=())
+
+
+def test_cases_come_as_often_as_they_weigh(tmp_path: Path) -> None:
+    one = sampler(tmp_path, recipe=small.recipe(case_weights={"case2": 6.0}))
+    names = [one._case_name(iteration, index) for iteration in range(100) for index in range(2)]
+    # Six of ten parts of a pass of five draws: three each.
+    assert all(names[k : k + 5].count("case2") == 3 for k in range(0, 200, 5))
+    assert {name: names.count(name) for name in CASES if name != "case2"} == pytest.approx(
+        dict.fromkeys(set(CASES) - {"case2"}, 20), abs=10
+    )
+    assert names == [replace(one)._case_name(iteration, index) for iteration in range(100) for index in range(2)]
+
+
+def test_patches_hold_the_least_foreground(tmp_path: Path) -> None:
+    # A block of 12 x 12 in the corner of 60 x 60; a patch of 16 x 16 holds it by chance rarely.
+    block = [(y, x) for y in range(12) for x in range(12)]
+    kinds = [{"min_foreground": 0.0}, {"min_foreground": 0.1}]
+    shares = []
+    for k, recipe in enumerate(kinds):
+        one = sampler(tmp_path / str(k), shape=(60, 60), points=block, recipe=small.recipe(foreground_share=0.0, **recipe))
+        samples = [s for iteration in range(40) for s in one.batch(iteration)]
+        assert all(equal(a, b) for a, b in zip(samples[:2], one.batch(0), strict=True))
+        shares.append(np.mean([s.table[s.codes].any(-1).mean() >= 0.1 for s in samples]))
+    # A place with enough has the chance p; of eleven tries one is enough with 1 - (1 - p) ** 11.
+    assert shares[0] < 0.15
+    assert shares[1] == pytest.approx(1 - (1 - 0.05) ** 11, abs=0.2)
+
+
+def test_where_no_place_has_enough_the_best_is_taken(tmp_path: Path) -> None:
+    one = sampler(tmp_path, points=[(20, 15)], recipe=small.recipe(foreground_share=0.0, min_foreground=0.5))
+    found = [bool(s.table[s.codes].any()) for iteration in range(20) for s in one.batch(iteration)]
+    assert np.mean(found) > 0.9  # the one pixel is in every second patch or so, and eleven were tried
+    nothing = sampler(tmp_path / "none", points=[], recipe=small.recipe(min_foreground=0.5))
+    assert len(nothing.batch(0)) == 2
+
+
 def test_a_case_without_foreground_is_sampled_anywhere(tmp_path: Path) -> None:
     one = sampler(tmp_path, points=[], recipe=small.recipe(foreground_share=1.0))
     assert len({int(numbers(s)[0, 0]) for iteration in range(10) for s in one.batch(iteration)}) > 5
@@ -128,6 +187,36 @@ def test_slices_of_volumes(tmp_path: Path) -> None:
         assert len(set((numbers(sample) // 360).ravel().tolist())) == 1
     anywhere = sampler(tmp_path / "b", shape=(6, 20, 18), points=[(4, 10, 9)], recipe=small.recipe(foreground_share=0.0))
     assert {int(numbers(s)[0, 0]) // 360 for iteration in range(40) for s in anywhere.batch(iteration)} == set(range(6))
+
+
+@pytest.mark.parametrize("shape", [(20, 14), (6, 20, 18)])
+def test_the_previous_stages_channels_are_cut_like_the_image(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    # Smaller than the patch, turned and scaled: boxes reach far beyond the borders.
+    changes = {"previous": "2d_lowres", "network": small.network(in_channels=3), "recipe": small.recipe(augmentation=Augmentation())}
+    plain = sampler(tmp_path / "cases", shape=shape, points=[tuple(n // 2 for n in shape)], **changes)
+    channels = PreviousStore(tmp_path / "previous")
+    position = (position_image(shape)[0] % 251).astype(np.uint8)
+    for name in CASES:
+        channels.write(name, np.stack([position, 255 - position]), key="k", sliced=len(shape) == 3)
+    one = replace(plain, store=PreparedStore(plain.store.folder, channels))
+    for sample in one.batch(0) + one.batch(1):
+        assert sample.previous is not None
+        assert sample.image.shape[0] == 1
+        assert len(sample.draw.gamma) == 1  # intensities are the image's
+        np.testing.assert_array_equal(sample.previous[0], numbers(sample) % 251)
+        np.testing.assert_array_equal(sample.previous[1], 255 - sample.previous[0])
+    assert any(sample.draw.previous_morphology for k in range(10) for sample in one.batch(k))
+
+
+def test_a_cascade_draws_places_as_its_single_stage_does(tmp_path: Path) -> None:
+    # The same seed: same cases, patches and warps, so that the two can be compared.
+    single = sampler(tmp_path / "cases", recipe=small.recipe(augmentation=Augmentation()))
+    channels = PreviousStore(tmp_path / "previous")
+    for name in CASES:
+        channels.write(name, np.zeros((2, 40, 30), np.uint8), key="k", sliced=False)
+    stage = replace(single.stage, previous="2d_lowres", network=small.network(in_channels=3))
+    both = replace(single, stage=stage, store=PreparedStore(single.store.folder, channels))
+    assert all(equal(a, b) for k in range(3) for a, b in zip(single.batch(k), both.batch(k), strict=True))
 
 
 @given(st.data())

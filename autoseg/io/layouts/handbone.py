@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from autoseg.case import Case, Dataset, Truth
 from autoseg.errors import DataError
 from autoseg.io.filenames import image_stem, natural_key, nested_image_files
 from autoseg.io.layouts.base import Layout
+from autoseg.io.layouts.patients import dicom_groups
 from autoseg.io.polygons import read_polygons
 
 #: The competition's classes in its order.
@@ -20,7 +22,7 @@ HANDBONE_CLASSES = (
 
 
 class HandBoneLayout(Layout):
-    """One polygon per class in a JSON file per image; the folder of a person is the group of its images."""
+    """One polygon per class in a JSON file per image; the folder of a person is the group of its images, without one DICOM's PatientID."""
 
     needs = "train/DCM/PERSON/IMAGE.png with train/outputs_json/PERSON/IMAGE.json (polygons), and test/DCM/PERSON/IMAGE.png"
 
@@ -31,6 +33,8 @@ class HandBoneLayout(Layout):
     def read(self, folder: Path, name: str) -> Dataset:
         """The data set; all JSON files are looked through for their classes."""
         train = _cases(folder / "train" / "DCM", folder / "train" / "outputs_json")
+        patients = dicom_groups([case for case in train if case.group is None])
+        train = [replace(case, group=case.group or patients.get(case.name)) for case in train]
         if not train:
             raise DataError([f"{folder / 'train' / 'DCM'}: holds no images; it needs {self.needs}"])
         return Dataset(

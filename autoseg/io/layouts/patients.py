@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autoseg.case import Case
+from autoseg.errors import DataError
 from autoseg.io.filenames import DICOM_SUFFIXES, image_suffix
-from autoseg.io.volumes import quiet
+from autoseg.io.volumes import read_header
 
 _PATIENT_ID = "0010|0020"
 
@@ -25,13 +26,8 @@ def dicom_groups(cases: Sequence[Case]) -> dict[str, str]:
 
 
 def _patient_id(case: Case) -> str:
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(case.images[0]))
     try:
-        with quiet():
-            reader.ReadImageInformation()
-        return str(reader.GetMetaData(_PATIENT_ID)).strip() if reader.HasMetaDataKey(_PATIENT_ID) else ""
-    except RuntimeError:
+        header = read_header(case.images[0])
+    except DataError:
         return ""  # the check of every case names an unreadable file
+    return str(header.GetMetaData(_PATIENT_ID)).strip() if header.HasMetaDataKey(_PATIENT_ID) else ""

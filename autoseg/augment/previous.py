@@ -1,0 +1,74 @@
+"""The previous stage's channels of a sample, in a cascade: warped like the image, then changed in shape and thinned out.
+
+A net that is given nearly finished masks copies them, errors included. So shapes shrink, grow and merge, and classes go missing, as they
+do where the stage before errs (the idea and the probabilities: nnU-Net's cascade; its binary operators act here on probabilities).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autoseg.augment.draws import Operation, SampleDraw
+from autoseg.augment.warp import move_image, sampling_grid
+
+#: Classes that are in fp32 at a time beside the result: 29 of them at 2048 x 2048 would be half a gigabyte.
+CLASSES_AT_ONCE = 8
+
+
+def previous_channels(
+    stored: Tensor, draw: SampleDraw, patch: tuple[int, ...], centre: tuple[float, ...], *, swap: tuple[int, ...], out: Tensor
+) -> None:
+    """Write the channels that a net sees of the previous stage.
+
+    Parameters
+    ----------
+    stored : uint8 Tensor, (K, B)
+        255 times the probabilities, of the source box.
+    draw : SampleDraw
+    patch : tuple of int
+        P.
+    centre : tuple of float
+        Of the patch, inside the box.
+    swap : tuple of int
+        The class whose place each class takes when an odd number of axes is flipped; empty: none change.
+    out : fp32 Tensor, (K, P)
+        Filled with values in [0, 1].
+    """
+    grid = sampling_grid(draw, patch, centre, stored.shape[1:], stored.device)
+    order = list(swap) if swap and len(draw.flips) % 2 else list(range(len(stored)))
+    for first in range(0, len(order), CLASSES_AT_ONCE):
+        part = slice(first, first + CLASSES_AT_ONCE)
+        scaled = stored[order[part]].to(torch.float32) / 255
+        out[part] = move_image(scaled, draw, grid)
+    for k, operation, radius in draw.previous_morphology:
+        out[k] = reshape(out[k], operation, radius)
+    for k in draw.previous_removal:
+        out[k].zero_()
+
+
+def reshape(x: Tensor, operation: Operation, radius: int) -> Tensor:
+    """Grey-scale morphology of one channel (P) with a square of 2 `radius` + 1 pixels; what lies beyond the border has no say."""
+    if operation == "dilation":
+        return _dilate(x, radius)
+    if operation == "erosion":
+        return -_dilate(-x, radius)
+    if operation == "opening":
+        return _dilate(-_dilate(-x, radius), radius)
+    return -_dilate(-_dilate(x, radius), radius)
+
+
+def _dilate(x: Tensor, radius: int) -> Tensor:
+    # A square's maximum is the maximum over rows of that over columns, and a window's that of two overlapping halves. At 1024 x 1024 on
+    # two cores: 1 ms for 17 x 17 pixels; max_pool2d takes 88 ms, row and column apart.
+    width = 2 * radius + 1
+    for axis in range(x.ndim):
+        beyond = x.new_full([radius if a == axis else n for a, n in enumerate(x.shape)], -torch.inf)
+        x = torch.cat([beyond, x, beyond], axis)
+        span = 1
+        while span < width:
+            shift = min(span, width - span)
+            length = x.shape[axis] - shift
+            x = torch.maximum(x.narrow(axis, 0, length), x.narrow(axis, shift, length))
+            span += shift
+    return x

@@ -1,0 +1,132 @@
+"""From checkpoint files to a model, the stages before it in a cascade included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from autoseg.checkpoint import Checkpoint, load_checkpoint
+from autoseg.errors import UsageError
+from autoseg.infer.case import Model, Previous
+from autoseg.infer.folds import CHECKPOINT, fold_of
+from autoseg.infer.nets import load_net, plan_window
+from autoseg.infer.record import checksum
+from autoseg.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Loaded:
+    """A model with the plan and the stage that it was trained by."""
+
+    plan: Plan
+    stage: str
+    model: Model
+
+
+def load_model(paths: Sequence[Path], device: torch.device, *, tta: bool = True, step: float = 0.5) -> Loaded:
+    """Load the nets of some folds of a run.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        PLAN/CONFIG-TRAINER/foldK/checkpoint_last.safetensors; in a cascade the nets that each was trained behind are looked for in PLAN.
+    device : torch.device
+    tta, step
+        As in `infer.nets.plan_window`, for all stages.
+
+    Raises
+    ------
+    UsageError
+        If the folds are not of one plan, or a net of the stage before is missing or has changed.
+    FileFormatError
+        If a checkpoint is damaged.
+    """
+    nets: list[nn.Module] = []
+    sums: dict[Path, tuple[str, ...]] = {}
+    first: Checkpoint | None = None
+    for path in paths:
+        checkpoint = load_checkpoint(path)
+        first = first or replace(checkpoint, weights={}, optimizer={})
+        _check_alike(first, checkpoint, path)
+        nets.append(load_net(checkpoint, device))
+        sums[path] = tuple(part for part in checkpoint.previous.split(",") if part)
+    assert first is not None, "a model has at least one net"
+    previous = None
+    if first.settings.previous is not None:
+        loaded = load_model(find_previous(first.settings.previous, sums), device, tta=tta, step=step)
+        if loaded.plan.labels.classes != first.plan.labels.classes:
+            raise UsageError(f"{paths[0]} was trained behind nets of other classes; train {first.stage} again.")
+        previous = Previous(plan=loaded.plan, stage=loaded.stage, model=loaded.model)
+    window = plan_window(first.plan, first.stage, device, tta=tta, step=step)
+    return Loaded(
+        plan=first.plan, stage=first.stage, model=Model(labels=first.plan.labels, nets=tuple(nets), window=window, previous=previous)
+    )
+
+
+def find_previous(previous: str, sums: Mapping[Path, Sequence[str]]) -> list[Path]:
+    """The checkpoints behind which the nets of a cascade were trained, each once, in the order of their folds.
+
+    Parameters
+    ----------
+    previous : str
+        The configuration before.
+    sums : mapping of Path -> sequence of str
+        A cascade's checkpoint -> SHA-256 of the checkpoints before it: its own fold's, or for fold "all" those of all folds.
+
+    Raises
+    ------
+    UsageError
+        Naming the fold, the file, and what to do, if one is missing or has changed.
+    """
+    wanted = {value for group in sums.values() for value in group}
+    found: dict[str, Path] = {}
+    for candidate in _candidates(previous, next(iter(sums))):
+        if len(found) < len(wanted) and (value := checksum(candidate)) in wanted:
+            found.setdefault(value, candidate)
+    for path, group in sums.items():
+        for place, value in enumerate(group or ("",)):
+            if value not in found:
+                raise UsageError(_not_found(previous, path, place))
+    return sorted(found.values(), key=lambda file: (fold_of(file.parent), file))
+
+
+def _candidates(previous: str, path: Path) -> list[Path]:
+    """Checkpoints of the stage before in the plan's folder; those of the same trainer first, which most often are the ones."""
+    run = path.parents[1]
+    runs = sorted(run.parent.glob(f"{previous}-*"), key=lambda other: (other.name.partition("-")[2] != run.name.partition("-")[2], other))
+    return [file for other in runs for file in sorted(other.glob(f"fold*/{CHECKPOINT}"))]
+
+
+def _not_found(previous: str, path: Path, place: int) -> str:
+    run, fold = path.parents[1], fold_of(path.parent)
+    config, _, trainer = run.name.partition("-")
+    # Fold "all" stands behind the nets of all folds, in order.
+    before = str(place) if fold == "all" else fold
+    runs = list(dict.fromkeys(file.parents[1] for file in _candidates(previous, path)))
+    file = (runs[0] if runs else run.parent / f"{previous}-{trainer}") / f"fold{before}" / CHECKPOINT
+    what = "has changed since" if file.is_file() else "is missing"
+    option = "" if trainer == "default" else f" --trainer {trainer}"
+    return (
+        f"fold {fold} of {run.name} needs fold {before} of {previous} as it was when it was trained, and {file} {what}. "
+        f"Put that file back, or train anew behind the nets that are there: autoseg train {config} {path.parent.name}{option} --restart."
+    )
+
+
+def _check_alike(first: Checkpoint, other: Checkpoint, path: Path) -> None:
+    """Folds are members of one ensemble only if they see images alike and give the same classes."""
+    if _what_predicts(other) != _what_predicts(first):
+        raise UsageError(
+            f"{path} was trained with another plan than the folds before it; predict them apart with --folds, or train it again (--restart)"
+        )
+
+
+def _what_predicts(checkpoint: Checkpoint) -> tuple[object, ...]:
+    # Lengths and rates of training may differ between folds (--hours).
+    plan, stage = checkpoint.plan, checkpoint.settings
+    of_plan = (plan.labels, plan.num_axes, plan.unit, plan.normalization, plan.crop_to_nonzero, checkpoint.stage)
+    of_stage = (stage.slice_axis, stage.spacing, stage.resample, stage.patch, stage.network, stage.mirror_axes, stage.mirror_swap)
+    return *of_plan, *of_stage, stage.previous

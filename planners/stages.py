@@ -1,0 +1,193 @@
+"""One stage of a plan: its grid and net, then patch and batch by memory and time, then its length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from autoseg.budget import GIB
+from autoseg.fingerprint import Fingerprint
+from autoseg.plan import Memory, Plan, Stage
+from autoseg.planners.candidates import coarser, lower_resolutions, net_shape, smaller_patches
+from autoseg.planners.duration import planned_duration
+from autoseg.planners.pose import decide_pose
+from autoseg.planners.search import Choice, Tracer, batch_cap, batch_words, largest_that_fits, raise_batch, require_fitting
+from autoseg.planners.spacing import decide_spacing
+from autoseg.planners.timing import within_time
+from autoseg.planners.topology import unet
+from autoseg.planners.view import View, shown
+from autoseg.recipe import recipe_for
+from autoseg.stopwatch import measure_step
+
+UNKNOWN = Memory(peak_bytes=0, budget_bytes=0)
+LOWRES, CASCADE = "2d_lowres", "2d_cascade"
+#: A second stage has the first one's view of the whole: its own patch need not show more than fits.
+NO_VIEW = View(share=0.0, measured=True, reason=f"{LOWRES} has seen the whole image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What all stages of a plan are made from.
+
+    Parameters
+    ----------
+    fingerprint : Fingerprint
+    plan : Plan
+        With everything but its stages.
+    tracer : Tracer
+    view : View
+        What the data set asks of a patch.
+    num_folds : int
+        Folds that share the hours.
+    device : torch.device or None
+        A device at hand on which steps are measured.
+    """
+
+    fingerprint: Fingerprint
+    plan: Plan
+    tracer: Tracer
+    view: View
+    num_folds: int
+    device: torch.device | None
+
+    @property
+    def fold_s(self) -> float | None:
+        """Wall time of one fold."""
+        hours = self.plan.budget.hours
+        return None if hours is None else hours * 3600 / self.num_folds
+
+
+def plan_stage(name: str, task: Task) -> Stage:
+    """The stage of this name."""
+    start = whole_image(name, task)
+    choice = SETTLERS[name](start, task)
+    timed = _within_time(choice, start, task)
+    return _with_duration(replace(timed.stage, reasons={**start.reasons, **choice.stage.reasons}), timed.reasons, task)
+
+
+def whole_image(name: str, task: Task) -> Stage:
+    """The stage whose patch covers the whole image, with the smallest batch: where the search begins."""
+    fingerprint, plan = task.fingerprint, task.plan
+    grid = decide_spacing(fingerprint, net_axes=2, crop=plan.crop_to_nonzero)
+    pose = decide_pose(fingerprint, slice_axis=grid.slice_axis)
+    axes = [axis for axis in range(fingerprint.num_axes) if axis != grid.slice_axis]
+    previous = LOWRES if name == CASCADE else None
+    channels = fingerprint.num_channels + (plan.labels.num_classes if previous else 0)
+    shape, spacing = tuple(grid.image_shape[axis] for axis in axes), [grid.spacing[axis] for axis in axes]
+    patch, network = unet(shape, spacing, in_channels=channels, num_heads=plan.labels.num_heads)
+    return Stage(
+        name=name,
+        slice_axis=grid.slice_axis,
+        spacing=grid.spacing,
+        resample=grid.resample,
+        image_shape=grid.image_shape,
+        patch=patch,
+        batch=2,
+        network=network,
+        precision=plan.budget.precision,
+        memory=UNKNOWN,
+        mirror_axes=pose.mirror_axes,
+        mirror_swap=pose.mirror_swap,
+        rotation_degrees=pose.rotation_degrees,
+        iterations=1,
+        iterations_per_epoch=1,
+        # A timed training may be short and take AdamW, whose state is the larger: what is traced must hold for it.
+        recipe=recipe_for("dice_ce" if plan.labels.exclusive else "dice_bce", 10_000 if plan.budget.hours is None else 1),
+        priors=fingerprint.priors,
+        previous=previous,
+        reasons={"pose": pose.reason, **grid.reasons},
+    )
+
+
+def _full_resolution(start: Stage, task: Task) -> Choice:
+    view = task.view if start.previous is None else NO_VIEW
+    return largest_that_fits(start, task.tracer, view, batch_cap=cap_of(start, task))
+
+
+def _low_resolution(start: Stage, task: Task) -> Choice:
+    """The finest resolution at which the whole image fits, with at most half the pixels."""
+    found = require_fitting(lower_resolutions(start), task.tracer)
+    cap = cap_of(found, task)
+    stage = raise_batch(found, task.tracer, cap)
+    reasons = {
+        "view": f"the whole image; at full resolution a patch would have to show {task.view.share:.0%} of it",
+        "patch": "the whole image at the finest resolution at which it fits, and at most half the pixels of the full one",
+        "batch": batch_words(stage, cap),
+    }
+    return Choice(stage=_with_spacing_words(stage, start), reasons=reasons)
+
+
+def _with_spacing_words(stage: Stage, start: Stage) -> Stage:
+    factor = max(s / full for s, full in zip(stage.spacing, start.spacing, strict=True))
+    words = f"{factor:.3g} times the full resolution's: median images of {' x '.join(map(str, net_shape(stage)))}"
+    return replace(stage, reasons={**stage.reasons, "spacing": words})
+
+
+#: How a stage's patch and batch are found within memory, and what it may come down to when time is short.
+SETTLERS: dict[str, Callable[[Stage, Task], Choice]] = {"2d": _full_resolution, LOWRES: _low_resolution, CASCADE: _full_resolution}
+
+
+def cap_of(stage: Stage, task: Task) -> int:
+    """Largest batch that the data set supports."""
+    return batch_cap(num_images(task.fingerprint, stage), net_shape(stage), stage.patch)
+
+
+def num_images(fingerprint: Fingerprint, stage: Stage) -> int:
+    """Images, or slices of volumes."""
+    if stage.slice_axis is None:
+        return len(fingerprint.cases)
+    return sum(case.shape[stage.slice_axis] for case in fingerprint.cases)
+
+
+def _within_time(choice: Choice, start: Stage, task: Task) -> Choice:
+    """What memory allows, or less where the time is short and a step can be measured."""
+    device, fold_s = task.device, task.fold_s
+    if fold_s is None or device is None:
+        return choice
+    known: dict[tuple[object, ...], float] = {}
+
+    def measure(candidate: Stage) -> float:
+        key = (candidate.patch, candidate.batch)
+        if key not in known:
+            known[key] = measure_step(candidate, device, exclusive=task.plan.labels.exclusive)
+        return known[key]
+
+    def cap(candidate: Stage) -> int:
+        # Memory grows with the pixels of a batch: as many as fitted on larger patches fit on smaller ones.
+        pixels = choice.stage.batch * math.prod(choice.stage.patch)
+        return min(cap_of(candidate, task), pixels // math.prod(candidate.patch))
+
+    lower = start.name == LOWRES
+    smaller = coarser(choice.stage) if lower else smaller_patches(choice.stage)
+    timed = within_time([choice.stage, *smaller], fold_s, measure, cap, whole="as large as memory allows")
+    stage = _with_spacing_words(timed.stage, start) if lower else timed.stage
+    reasons = {**choice.reasons, **timed.reasons}
+    if not lower and start.previous is None:
+        reasons["view"] = f"{task.view.reason}; this patch shows {shown(stage):.0%}"
+    return Choice(stage=stage, reasons=reasons)
+
+
+def _with_duration(stage: Stage, why: dict[str, str], task: Task) -> Stage:
+    """The stage with its length and recipe, and the traced memory of just what is trained."""
+    trained = max(1, round(num_images(task.fingerprint, stage) * (1 - 1 / task.num_folds)))
+    duration = planned_duration(trained, stage.batch, fold_s=task.fold_s, step_s=stage.step_s)
+    recipe = recipe_for(stage.recipe.loss, duration.expected)
+    stage = task.tracer.settled(replace(stage, recipe=recipe))
+    memory = stage.memory
+    reasons = {
+        **stage.reasons,
+        **why,
+        "memory": f"{memory.peak_bytes / GIB:.2f} GiB traced of {memory.budget_bytes / GIB:.1f} GiB",
+        "length": duration.reason,
+        "recipe": _recipe_words(recipe.optimizer, duration.expected),
+    }
+    return replace(stage, iterations=duration.iterations, iterations_per_epoch=duration.iterations_per_epoch, reasons=reasons)
+
+
+def _recipe_words(optimizer: str, iterations: int) -> str:
+    if optimizer == "adamw":
+        return f"AdamW with warm-up and cosine: {iterations:,} iterations are too few for SGD's momentum of 0.99"
+    return f"SGD with Nesterov momentum and a polynomial schedule, as {iterations:,} iterations allow"
