@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -90,9 +90,10 @@ def trace_step(
         learner = build_learner(stage, torch.device("cpu"), exclusive=exclusive, precision="fp32")
         arrange(learner.net, device_type, stage.network.num_axes)
         learner.cast = learner.net.recompute_context = policy
-        # A step on the smallest input leaves its gradients behind, so that the traced one is a step like all later ones.
-        smallest = replace(stage, patch=tuple(2 * m for m in stage.network.multiple), batch=1)
-        training_step(learner, [_batch(smallest, [synthetic_sample(smallest, neutral_draw(smallest))])])
+        # An update leaves gradients and the optimizer's states behind, so that the traced step is one like all later ones.
+        for parameter in learner.net.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        learner.optimizer.step()
         parameters, optimizer = _bytes(learner.net.parameters()), _optimizer_bytes(learner.optimizer)
         counter.peak = counter.now
         batch = _batch(stage, samples)
