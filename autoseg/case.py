@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autoseg.geometry import Geometry
 from autoseg.labels import CodeMap
 
-TruthKind = Literal["map", "masks", "polygons"]
+TruthKind = Literal["map", "masks", "polygons", "coco", "labelme"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +20,21 @@ class Truth:
 
     Parameters
     ----------
-    kind : {"map", "masks", "polygons"}
-        One integer map; one binary mask per class, free to overlap; a JSON file of polygons.
+    kind : {"map", "masks", "polygons", "coco", "labelme"}
+        One integer map; one binary mask per class, free to overlap; a JSON file of HandBone's polygons, of COCO's instances for many
+        images, or of LabelMe's shapes.
     files : tuple of Path
         One file, or one per class that is present.
     classes : tuple of str
         The class of each file if kind is "masks", else empty. A class without a file is absent from the case.
+    entry : int or str
+        The image's id if kind is "coco".
     """
 
     kind: TruthKind
     files: tuple[Path, ...]
     classes: tuple[str, ...] = ()
+    entry: int | str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from autoseg.plan import Plan, Stage
 
 FORMAT = "autoseg-checkpoint-1"
 ADVICE = "Delete it and train the fold again, or predict with other folds (--folds)."
-NET, OPTIMIZER = "net.", "optimizer."
+NET, TRAINED, OPTIMIZER = "net.", "trained.", "optimizer."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +35,9 @@ class Checkpoint:
     fold : str
         "0" .. "4" or "all".
     weights : dict of Tensor
-        The net's state, on the CPU.
+        The net's state that predicts, on the CPU: the moving average of the weights, if the recipe has one.
+    trained : dict of Tensor
+        The net's state as the optimizer left it where that is another one; empty without an average.
     optimizer : dict of Tensor
         The optimizer's tensors, flat, by "INDEX.NAME"; empty in a checkpoint that only predicts.
     progress : dict
@@ -49,6 +51,7 @@ class Checkpoint:
     stage: str
     fold: str
     weights: dict[str, Tensor]
+    trained: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
     previous: str = ""
@@ -62,6 +65,7 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write atomically: an interrupted save leaves the earlier file as it was. The SHA-256 of all else travels in the header."""
     tensors = {NET + name: _plain(value) for name, value in checkpoint.weights.items()}
+    tensors |= {TRAINED + name: _plain(value) for name, value in checkpoint.trained.items()}
     tensors |= {OPTIMIZER + name: _plain(value) for name, value in checkpoint.optimizer.items()}
     metadata = {
         "format": FORMAT,
@@ -76,8 +80,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         save_file(tensors, temporary, metadata)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, *, advice: str = ADVICE) -> Checkpoint:
     """Read a checkpoint; nothing in it is executed.
+
+    Parameters
+    ----------
+    path : Path
+    advice : str
+        What to do about a file that is damaged or something else.
 
     Raises
     ------
@@ -91,17 +101,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except (SafetensorError, OSError) as error:
-        raise FileFormatError(f"{path} is damaged or no checkpoint ({error}). {ADVICE}") from None
+        raise FileFormatError(f"{path} is damaged or no checkpoint ({error}). {advice}") from None
     if metadata.get("format") != FORMAT:
         raise FileFormatError(f"{path} is no checkpoint of this version of autoseg ({metadata.get('format', 'no format mark')})")
     if metadata.pop("checksum", "") != _checksum(tensors, metadata):
-        raise FileFormatError(f"{path} is damaged or was altered: its checksum does not fit. {ADVICE}")
+        raise FileFormatError(f"{path} is damaged or was altered: its checksum does not fit. {advice}")
     plan = from_json(metadata["plan"], Plan, source=f"the plan in {path}")
     return Checkpoint(
         plan=plan,
         stage=metadata["stage"],
         fold=metadata["fold"],
         weights={name.removeprefix(NET): t for name, t in tensors.items() if name.startswith(NET)},
+        trained={name.removeprefix(TRAINED): t for name, t in tensors.items() if name.startswith(TRAINED)},
         optimizer={name.removeprefix(OPTIMIZER): t for name, t in tensors.items() if name.startswith(OPTIMIZER)},
         progress=json.loads(metadata["progress"]),
         previous=metadata["previous"],

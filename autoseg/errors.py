@@ -77,3 +77,14 @@ class RunError(AutosegError):
 
 class DeviceError(AutosegError):
     """A device is absent, this build of torch cannot use it, or its memory ran out where nothing can be repeated."""
+
+
+#: What a plain RuntimeError says when memory ran out: torch's allocator on a CPU (c10/core/impl/alloc_cpu.cpp), the CUDA driver, cuDNN and
+#: cuBLAS, none of which raise torch.OutOfMemoryError.
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)

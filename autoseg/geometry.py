@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Unit = Literal["mm", "pixel"]
 
+#: Spacings within this share of the target are left alone: a voxel in a hundred.
+SAME_SPACING = 0.01
+
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:

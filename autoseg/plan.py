@@ -93,7 +93,9 @@ class Network:
 class Memory:
     """The peak of one training step, traced, against what the device has.
 
-    `parts` splits the peak: parameters, gradients, optimizer, activations, context, and workspace on CUDA or loader on a CPU.
+    `of` stands for the step that was traced (`memory.step_key`): a plan that was edited since is traced again before it is trained.
+    `parts` splits the peak: parameters, gradients, optimizer, average (of the weights, if the recipe has one), activations, context, and
+    workspace on CUDA or loader on a CPU.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -101,6 +103,7 @@ class Memory:
     peak_bytes: int
     budget_bytes: int
     parts: dict[str, int] = field(default_factory=dict)
+    of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

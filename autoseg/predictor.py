@@ -140,7 +140,15 @@ class Predictor:
         return True
 
     def predict_files(
-        self, cases: Sequence[Case], out: Path, *, dataset: Dataset | None = None, overwrite: bool = False, progress: Progress | None = None
+        self,
+        cases: Sequence[Case],
+        out: Path,
+        *,
+        dataset: Dataset | None = None,
+        overwrite: bool = False,
+        formats: Sequence[str] | None = None,
+        part: tuple[int, int] | None = None,
+        progress: Progress | None = None,
     ) -> Outcome:
         """Predict files into a folder.
 
@@ -148,11 +156,16 @@ class Predictor:
         ----------
         cases : sequence of Case
         out : Path
-            Gets a folder of masks or a map per case, submission.csv if the data set asks for it, and predict.json, which says how.
+            Gets the formats' files, and predict.json, which says how they were made.
         dataset : Dataset, optional
             Where the cases come from; its spacing and submission hold for them.
         overwrite : bool
             Predict cases again that an equal run finished.
+        formats : sequence of str, optional
+            Names in `infer.formats.FORMATS`. If not given: masks where classes overlap, else a map, and submission.csv if the data set has
+            one.
+        part : (int, int), optional
+            Only this part of the cases, from 1, of how many; parts may run at the same time into one folder.
         progress : callable(done, total), optional
 
         Returns
@@ -163,13 +176,14 @@ class Predictor:
         Raises
         ------
         UsageError
-            If `cases` is empty.
+            If `cases` is empty, or a format cannot hold the plan's predictions.
         """
         if not cases:
             raise UsageError("there is nothing to predict: no image was found")
         source = dataset or Dataset(name=self.plan.dataset, root=Path(), layout="", classes=self.plan.labels.classes)
         job = Job(
-            model=self.model, plan=self.plan, stage=self.stage, dataset=source, out=out, record=self._record(), overwrite=overwrite
+            model=self.model, plan=self.plan, stage=self.stage, dataset=source, out=out, record=self._record(), overwrite=overwrite,
+            formats=None if formats is None else tuple(formats), part=part,
         )  # fmt: skip
         return predict_cases(job, cases, progress)
 

@@ -15,13 +15,30 @@ LOSS_FOR: dict[LossName, bool] = {"dice_ce": True, "dice_bce": False}
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Probabilities and ranges; the defaults are nnU-Net's (PEERS 2), each `*_p` per sample.
+    """Probabilities and ranges; the defaults are nnU-Net's (2.8.1), each `*_p` per sample.
 
     `rotation_degrees` and the flips are measured per data set and stand in the plan's Stage, not here. `previous_*` are for the channels of
     a cascade's stage before, so that the net does not merely copy them; probabilities and the largest radius are nnU-Net's cascade's.
+    nnU-Net has no elastic deformation, grid distortion, CLAHE or dropout of its own; they are off.
 
     Parameters
     ----------
+    noise_std : tuple of float
+        Of the normalised image. (nnU-Net calls it a variance and uses it as a standard deviation.)
+    brightness, contrast, gamma : tuple of float
+        A range on both sides of 1 is drawn from below and from above 1 equally often, as nnU-Net does.
+    elastic_intervals : tuple of int
+        Cubic B-splines along an axis of the patch; the fewer, the smoother the deformation.
+    elastic_magnitude : tuple of float
+        Largest shift of a control point in units of their spacing. Below 0.403 no volume folds, below 0.489 no image (Choi and Lee 2000).
+    grid_distortion : tuple of float
+        By how much, at most, the cells of a grid of five along each axis are widened or narrowed.
+    clahe_clip : tuple of float
+        How often a grey value may occur in a tile, in multiples of the mean (contrast-limited adaptive histogram equalisation).
+    dropout_rectangles : tuple of int
+        How many rectangles are filled with the image's mean.
+    dropout_size : tuple of float
+        Their edges, as a share of the patch's.
     previous_morphology_p : float
         A random half of the classes is eroded, dilated, opened or closed, each in its own way.
     previous_radius : tuple of int
@@ -36,7 +53,7 @@ class Augmentation:
     scaling_p: float = 0.2
     scaling: tuple[float, float] = (0.7, 1.4)
     noise_p: float = 0.1
-    noise_variance: tuple[float, float] = (0.0, 0.1)
+    noise_std: tuple[float, float] = (0.0, 0.1)
     blur_p: float = 0.2
     blur_sigma: tuple[float, float] = (0.5, 1.0)
     brightness_p: float = 0.15
@@ -52,11 +69,26 @@ class Augmentation:
     previous_morphology_p: float = 0.4
     previous_radius: tuple[int, int] = (1, 8)
     previous_removal_p: float = 0.2
+    elastic_p: float = 0.0
+    elastic_intervals: tuple[int, int] = (3, 8)
+    elastic_magnitude: tuple[float, float] = (0.0, 0.4)
+    grid_distortion_p: float = 0.0
+    grid_distortion: tuple[float, float] = (0.0, 0.3)
+    clahe_p: float = 0.0
+    clahe_clip: tuple[float, float] = (1.0, 4.0)
+    dropout_p: float = 0.0
+    dropout_rectangles: tuple[int, int] = (1, 8)
+    dropout_size: tuple[float, float] = (0.05, 0.2)
 
     def __post_init__(self) -> None:
-        low, high = self.previous_radius
-        if not 1 <= low <= high:
-            raise ValueError(f"previous_radius must be two ascending numbers of at least 1, got {self.previous_radius}")
+        for name, least, most in (
+            ("previous_radius", 1, None), ("elastic_intervals", 1, None), ("elastic_magnitude", 0, 0.4), ("grid_distortion", 0, 0.9),
+            ("clahe_clip", 1, None), ("dropout_rectangles", 1, None), ("dropout_size", 0, 1),
+        ):  # fmt: skip
+            low, high = getattr(self, name)
+            if not least <= low <= high or (most is not None and high > most):
+                bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+                raise ValueError(f"{name} must be two ascending numbers {bounds}, got {getattr(self, name)}")
 
 
 #: Nothing is drawn: for overfitting on purpose and for tests.
@@ -64,6 +96,11 @@ NO_AUGMENTATION = Augmentation(
     rotation_p=0, scaling_p=0, noise_p=0, blur_p=0, brightness_p=0, contrast_p=0, lowres_p=0, gamma_p=0, gamma_inverted_p=0, flip_p=0,
     previous_morphology_p=0, previous_removal_p=0,
 )  # fmt: skip
+#: For few images: the default, and deformations, local contrast and holes as well. Its probabilities are a guess, not measured.
+STRONG_AUGMENTATION = Augmentation(elastic_p=0.3, grid_distortion_p=0.2, clahe_p=0.1, dropout_p=0.2)
+
+#: What --augmentation may say.
+AUGMENTATIONS: dict[str, Augmentation] = {"default": Augmentation(), "none": NO_AUGMENTATION, "strong": STRONG_AUGMENTATION}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +124,8 @@ class Recipe:
         Share of the training over which the learning rate rises linearly.
     clip_norm : float
         The gradient's norm is cut here (nnU-Net: 12).
+    ema : float or None
+        Decay of an exponential moving average of the weights, which then is what predicts; None: there is none.
     foreground_share : float
         Share of the samples of a batch that are centred on a random class's pixel.
     class_weights : dict of float
@@ -95,6 +134,8 @@ class Recipe:
         By case name: how often a case is drawn, relative to the others' 1.
     min_foreground : float
         Smallest share of a patch's pixels that belong to a class; another place is drawn, up to ten times, where it is less.
+    pinned : bool
+        A person chose the optimizer: it holds whatever the length of the training.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -108,11 +149,13 @@ class Recipe:
     weight_decay: float = 3e-5
     warmup: float = 0.0
     clip_norm: float = 12.0
+    ema: float | None = None
     foreground_share: float = 1 / 3
     class_weights: dict[str, float] = field(default_factory=dict)
     case_weights: dict[str, float] = field(default_factory=dict)
     min_foreground: float = 0.0
     loss_weights: dict[str, float] = field(default_factory=dict)
+    pinned: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -122,6 +165,8 @@ class Recipe:
             raise ValueError(f"foreground_share must lie in [0, 1], got {self.foreground_share}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup must lie in [0, 1), got {self.warmup}")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"ema must lie in (0, 1), got {self.ema}")
         if not 0 <= self.min_foreground <= 1:
             raise ValueError(f"min_foreground must lie in [0, 1], got {self.min_foreground}")
         for name in ("class_weights", "case_weights", "loss_weights"):
@@ -155,12 +200,13 @@ def recipe_for(loss: LossName, iterations: int) -> Recipe:
     return Recipe(name="default", loss=loss, **settings)
 
 
-#: Fields of a recipe that belong to the data set: they stay when an optimizer with its rate and schedule is exchanged.
-OF_THE_DATA = ("augmentation", "foreground_share", "class_weights", "case_weights", "min_foreground", "loss_weights")
+#: Fields of a recipe that belong to the data set, and the average, which goes with any optimizer: they stay when an optimizer with its
+#: rate and schedule is exchanged.
+OF_THE_DATA = ("augmentation", "foreground_share", "class_weights", "case_weights", "min_foreground", "loss_weights", "ema")
 
 
 def with_data_of(recipe: Recipe, other: Recipe) -> Recipe:
-    """The recipe with the other's augmentation, sampling and class weights."""
+    """The recipe with the other's augmentation, sampling, class weights and average."""
     return replace(recipe, **{name: getattr(other, name) for name in OF_THE_DATA})
 
 
@@ -171,9 +217,17 @@ def with_optimizer(recipe: Recipe, optimizer: OptimizerName) -> Recipe:
     return with_data_of(Recipe(name=recipe.name, loss=recipe.loss, **OPTIMIZERS[optimizer]), recipe)
 
 
-def follows_length(recipe: Recipe) -> bool:
-    """True if the recipe is one of `recipe_for`, what belongs to the data set apart: nobody has chosen another rate or optimizer."""
-    return any(recipe == with_data_of(recipe_for(recipe.loss, length), recipe) for length in (0, SHORT_TRAINING_ITERATIONS))
+def follows_length(recipe: Recipe, iterations: int | None = None) -> bool:
+    """True if the recipe is what `recipe_for` gives, what belongs to the data set apart: nobody has chosen another rate or optimizer.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    iterations : int or None
+        The length that it was chosen for; None if that was an estimate, and any length may have been meant.
+    """
+    lengths = (0, SHORT_TRAINING_ITERATIONS) if iterations is None else (iterations,)
+    return any(recipe == with_data_of(recipe_for(recipe.loss, length), recipe) for length in lengths)
 
 
 #: nnU-Net's epoch; a shorter training is cut into about forty.

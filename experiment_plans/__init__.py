@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from autoseg.errors import PlanError, UsageError
+from autoseg.geometry import SAME_SPACING
 from autoseg.io.json_files import from_json
 from autoseg.io.plan_fit import misfits
 from autoseg.plan import Plan, Stage
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 #: Median image sizes that differ by less than this share are the same data for a plan.
 SAME_SIZE = 0.1
-#: Spacings within this share are alike (planners.spacing).
-SAME_SPACING = 0.01
 
 
 def names() -> tuple[str, ...]:

@@ -12,6 +12,9 @@ from autoseg.plan import Network, Stage
 from autoseg.planners.topology import MIN_EDGE
 from autoseg.recipe import Augmentation, Recipe
 
+#: Ranges of factors and exponents: 0 would leave a constant picture.
+POSITIVE = ("scaling", "lowres_scale", "gamma")
+
 #: Where in the stage, as dotted path, and what must hold.
 Complaint = tuple[str, str]
 
@@ -89,7 +92,11 @@ def _of_recipe(recipe: Recipe, labels: LabelSpace) -> Iterator[Complaint]:
 def _of_augmentation(augmentation: Augmentation) -> Iterator[Complaint]:
     for field in fields(augmentation):
         path, value = f"recipe.augmentation.{field.name}", getattr(augmentation, field.name)
-        if isinstance(value, tuple):
+        if field.name in POSITIVE and not value[0] > 0:
+            yield path, f"must be above 0, got {_text(value)}"
+        elif field.name == "lowres_scale" and value[1] > 1:
+            yield path, f"shrinks and must not exceed 1, got {_text(value)}"
+        elif isinstance(value, tuple):
             if not 0 <= value[0] <= value[1]:
                 yield path, f"must be two ascending numbers, not negative, got {_text(value)}"
         elif not 0 <= value <= 1:

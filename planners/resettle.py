@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from autoseg.budget import GIB
 from autoseg.errors import PlanError, UsageError
 from autoseg.fingerprint import Fingerprint
@@ -15,8 +13,9 @@ from autoseg.plan import Network, Plan, Stage
 from autoseg.planners.candidates import net_shape, with_patch
 from autoseg.planners.duration import planned_duration
 from autoseg.planners.limits import beyond_limits
-from autoseg.planners.search import MAX_CHECKPOINTED, MIN_BATCH, Tracer, batch_cap, batch_words, raise_batch
+from autoseg.planners.search import MAX_CHECKPOINTED, MIN_BATCH, Cap, Tracer, batch_cap, batch_words, raise_batch
 from autoseg.planners.settings import Path, Setting, typed, with_settings
+from autoseg.planners.spacing import median_shape, shapes_of
 from autoseg.planners.stages import num_images
 from autoseg.planners.topology import MIN_EDGE
 from autoseg.planners.view import shown
@@ -106,14 +105,8 @@ def _with_grid(stage: Stage, given: Given, context: Context) -> Stage:
 
 def _median_shape(context: Context, spacing: Sequence[float] | None, slice_axis: int | None) -> tuple[int, ...]:
     """Median shape of the cases, resampled to a spacing (never across slices) or as they are."""
-    cases, crop = context.fingerprint.cases, context.plan.crop_to_nonzero
-    shapes = np.array([[b - a for a, b in case.nonzero_box] if crop else case.shape for case in cases], np.float64)
-    if spacing is not None:
-        scale = np.array([case.spacing for case in cases]) / np.array(spacing)
-        if slice_axis is not None:
-            scale[:, slice_axis] = 1.0
-        shapes = shapes * scale
-    return tuple(max(1, int(n)) for n in np.round(np.median(shapes, axis=0)))
+    shapes = shapes_of(context.fingerprint, crop=context.plan.crop_to_nonzero)
+    return median_shape(context.fingerprint, shapes, spacing, slice_axis)
 
 
 def _with_recipe(stage: Stage, given: Given) -> Stage:
@@ -121,8 +114,8 @@ def _with_recipe(stage: Stage, given: Given) -> Stage:
     recipe, chosen = stage.recipe, {path[1:]: setting for path, setting in _below(given, "recipe").items()}
     optimizer = chosen.get(("optimizer",))
     if optimizer is not None:
-        recipe = with_optimizer(recipe, optimizer.value)
-    elif ("iterations",) in given and follows_length(recipe):
+        recipe = replace(with_optimizer(recipe, optimizer.value), pinned=True)
+    elif ("iterations",) in given and not recipe.pinned and follows_length(recipe):
         recipe = recipe_for(recipe.loss, stage.iterations)
     recipe = with_data_of(recipe, stage.recipe)
     recipe = with_settings(recipe, chosen)
@@ -165,7 +158,9 @@ def nearest_patches(stage: Stage, wanted: Sequence[int]) -> list[tuple[int, ...]
 
 def _followed(stage: Stage, context: Context, before: Stage) -> Stage:
     """After another spacing or crop: the whole image still, where it was and fits; else no larger than it was."""
-    if all(edge >= size for edge, size in zip(before.patch, net_shape(before), strict=True)):
+    # A hundred bytes a pixel are less than the finest stage's activations take: what exceeds the memory by that is not worth a trace.
+    conceivable = 100 * MIN_BATCH * math.prod(net_shape(stage)) < context.plan.budget.memory_bytes
+    if conceivable and all(edge >= size for edge, size in zip(before.patch, net_shape(before), strict=True)):
         whole = with_patch(stage, net_shape(stage))
         if any(context.tracer.fits(replace(candidate, batch=MIN_BATCH)) for candidate in _recomputed(whole)):
             return _because(whole, patch="the whole image on the grid that was set")
@@ -233,7 +228,7 @@ def _within_memory(stage: Stage, given: Given, context: Context, *, before: Stag
         words["batch"] = set_by(batch)
     elif free:
         cap = _cap(found, context, before)
-        found = raise_batch(found, tracer, cap) if tracer.fits(found) else found
+        found = raise_batch(found, tracer, cap.batch) if tracer.fits(found) else found
         words["batch"] = batch_words(found, cap)
     if found.checkpointed_stages != before.checkpointed_stages or ("checkpointed_stages",) in given:
         asked = given.get(("checkpointed_stages",))
@@ -247,12 +242,13 @@ def _within_memory(stage: Stage, given: Given, context: Context, *, before: Stag
     return _because(replace(found, memory=memory, step_s=stage.step_s if same_step else None), **words)
 
 
-def _cap(stage: Stage, context: Context, before: Stage) -> int:
+def _cap(stage: Stage, context: Context, before: Stage) -> Cap:
     """Largest batch that the data set supports and, where time decided the batch before, that takes no longer than it did."""
     cap = batch_cap(num_images(context.fingerprint, stage), net_shape(stage), stage.patch)
     if before.step_s is None:
         return cap
-    return min(cap, max(MIN_BATCH, before.batch * math.prod(before.patch) // math.prod(stage.patch)))
+    as_long = max(MIN_BATCH, before.batch * math.prod(before.patch) // math.prod(stage.patch))
+    return cap if cap.batch <= as_long else Cap(as_long, "as many pixels as in a step before, whose time was measured")
 
 
 def _check_large(stage: Stage, given: Given, context: Context) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from autoseg.budget import GIB, Budget
@@ -82,7 +82,7 @@ class Tracer:
         return replace(stage, memory=self.memory(stage))
 
 
-def largest_that_fits(stage: Stage, tracer: Tracer, view: View, *, batch_cap: int) -> Choice:
+def largest_that_fits(stage: Stage, tracer: Tracer, view: View, *, cap_of: Callable[[Stage], Cap]) -> Choice:
     """The whole image if memory allows, by recomputing activations if the data ask for it; else the largest patch.
 
     Parameters
@@ -92,8 +92,8 @@ def largest_that_fits(stage: Stage, tracer: Tracer, view: View, *, batch_cap: in
     tracer : Tracer
     view : View
         What the data set asks of a patch.
-    batch_cap : int
-        Largest batch that the data set supports.
+    cap_of : callable
+        Largest batch of a stage that the data set supports.
 
     Raises
     ------
@@ -101,8 +101,9 @@ def largest_that_fits(stage: Stage, tracer: Tracer, view: View, *, batch_cap: in
         If not even the smallest patch fits.
     """
     found = _with_most_context(stage, tracer, view)
-    chosen = raise_batch(found, tracer, batch_cap)
-    return Choice(stage=chosen, reasons=_explain(chosen, stage.patch, view, batch_cap))
+    cap = cap_of(found)
+    chosen = raise_batch(found, tracer, cap.batch)
+    return Choice(stage=chosen, reasons=_explain(chosen, stage.patch, view, cap))
 
 
 def _with_most_context(stage: Stage, tracer: Tracer, view: View) -> Stage:
@@ -129,7 +130,9 @@ def _with_most_context(stage: Stage, tracer: Tracer, view: View) -> Stage:
 
 
 def require_fitting(candidates: Sequence[Stage], tracer: Tracer) -> Stage:
-    """`largest_fitting`; PlanError if none fits."""
+    """`largest_fitting`; PlanError if none fits, or there is none."""
+    if not candidates:
+        raise PlanError("the images are too small for a first stage at a lower resolution; leave the cascade out of --configs.")
     found = largest_fitting(candidates, tracer)
     if found is None:
         raise PlanError(_too_small(tracer, candidates[-1]))
@@ -190,10 +193,29 @@ def raise_batch(stage: Stage, tracer: Tracer, cap: int) -> Stage:
     return replace(stage, batch=batch)
 
 
-def batch_cap(num_images: int, image_shape: tuple[int, ...], patch: tuple[int, ...]) -> int:
-    """5 % of the data set's pixels, at least 2."""
-    share = MAX_BATCH_SHARE * num_images * math.prod(image_shape) / math.prod(patch)
-    return min(MAX_BATCH, max(MIN_BATCH, int(share)))
+@dataclass(frozen=True)
+class Cap:
+    """The largest batch that makes sense, and why.
+
+    Parameters
+    ----------
+    batch : int
+    reason : str
+        Completes "8: ...".
+    """
+
+    batch: int
+    reason: str
+
+
+def batch_cap(num_images: int, image_shape: tuple[int, ...], patch: tuple[int, ...]) -> Cap:
+    """5 % of the data set's pixels, 2 at least and 512 at most."""
+    share = int(MAX_BATCH_SHARE * num_images * math.prod(image_shape) / math.prod(patch))
+    if share < MIN_BATCH:
+        return Cap(MIN_BATCH, f"the least, though 5 % of the data set's pixels allow {share}")
+    if share > MAX_BATCH:
+        return Cap(MAX_BATCH, f"the most, though 5 % of the data set's pixels allow {share}")
+    return Cap(share, f"5 % of the data set's pixels allow {share}")
 
 
 def _too_small(tracer: Tracer, smallest: Stage) -> str:
@@ -204,7 +226,7 @@ def _too_small(tracer: Tracer, smallest: Stage) -> str:
     )
 
 
-def _explain(stage: Stage, whole: tuple[int, ...], view: View, cap: int) -> dict[str, str]:
+def _explain(stage: Stage, whole: tuple[int, ...], view: View, cap: Cap) -> dict[str, str]:
     twice = f"if the finest {stage.checkpointed_stages} stages are computed twice"
     if stage.patch == whole:
         patch = "the whole image at full resolution"
@@ -220,7 +242,7 @@ def view_words(stage: Stage, view: View) -> str:
     return f"{view.reason}; this patch shows {shown(stage):.0%}"
 
 
-def batch_words(stage: Stage, cap: int) -> str:
+def batch_words(stage: Stage, cap: Cap) -> str:
     """Why the batch is not larger."""
-    limit = f"5 % of the data set's pixels allow {cap}" if stage.batch >= cap else f"one more would exceed {FILL:.0%} of the memory"
+    limit = cap.reason if stage.batch >= cap.batch else f"one more would exceed {FILL:.0%} of the memory"
     return f"{stage.batch}: {limit}"

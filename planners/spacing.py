@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.fingerprint import Fingerprint
+from autoseg.geometry import SAME_SPACING
 
 #: nnU-Net: an axis is coarse if its spacing is this many times the others' ...
 ANISOTROPY = 3.0
 #: ... and then its target is this percentile of the spacings, so that fine cases lose little.
 COARSE_PERCENTILE = 10
-#: Spacings within this share of the target are left alone: a voxel in a hundred.
-SAME_SPACING = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +52,32 @@ def decide_spacing(fingerprint: Fingerprint, *, net_axes: int, crop: bool = Fals
         Cases are cut to their non-zero box first.
     """
     spacings = np.array([case.spacing for case in fingerprint.cases])
-    shapes = np.array([[b - a for a, b in case.nonzero_box] if crop else case.shape for case in fingerprint.cases], np.float64)
+    shapes = shapes_of(fingerprint, crop=crop)
     slice_axis, reasons = None, {}
     if net_axes < fingerprint.num_axes:
         slice_axis, reasons["slice_axis"] = choose_slice_axis(np.median(spacings, axis=0), np.median(shapes, axis=0))
     target, resample, reasons["spacing"] = _target(fingerprint, spacings, slice_axis)
-    if resample:
-        scale = spacings / target
-        if slice_axis is not None:
-            scale[:, slice_axis] = 1.0
-        shapes = shapes * scale
-    shape = tuple(int(n) for n in np.round(np.median(shapes, axis=0)))
+    shape = median_shape(fingerprint, shapes, [float(s) for s in target] if resample else None, slice_axis)
     return SpacingDecision(
         spacing=tuple(float(s) for s in target), resample=resample, slice_axis=slice_axis, image_shape=shape, reasons=reasons
     )
+
+
+def shapes_of(fingerprint: Fingerprint, *, crop: bool) -> NDArray[np.float64]:
+    """Shapes of the cases, (N, axes), cut to their non-zero boxes or whole."""
+    return np.array([[b - a for a, b in case.nonzero_box] if crop else case.shape for case in fingerprint.cases], np.float64)
+
+
+def median_shape(
+    fingerprint: Fingerprint, shapes: NDArray[np.float64], spacing: Sequence[float] | None, slice_axis: int | None
+) -> tuple[int, ...]:
+    """Median of the shapes, resampled to a spacing (never across slices) or, for None, as they are."""
+    if spacing is not None:
+        scale = np.array([case.spacing for case in fingerprint.cases]) / np.array(spacing)
+        if slice_axis is not None:
+            scale[:, slice_axis] = 1.0
+        shapes = shapes * scale
+    return tuple(max(1, int(n)) for n in np.round(np.median(shapes, axis=0)))
 
 
 def _target(fingerprint: Fingerprint, spacings: NDArray[np.float64], slice_axis: int | None) -> tuple[NDArray[np.float64], bool, str]:

@@ -14,7 +14,17 @@ from autoseg.plan import Memory, Plan, Stage
 from autoseg.planners.candidates import coarser, lower_resolutions, net_shape, smaller_patches
 from autoseg.planners.duration import planned_duration
 from autoseg.planners.pose import decide_pose
-from autoseg.planners.search import Choice, Tracer, batch_cap, batch_words, largest_that_fits, raise_batch, require_fitting
+from autoseg.planners.search import (
+    Cap,
+    Choice,
+    Tracer,
+    batch_cap,
+    batch_words,
+    largest_fitting,
+    largest_that_fits,
+    raise_batch,
+    require_fitting,
+)
 from autoseg.planners.spacing import decide_spacing
 from autoseg.planners.timing import within_time
 from autoseg.planners.topology import unet
@@ -104,14 +114,14 @@ def whole_image(name: str, task: Task) -> Stage:
 
 def _full_resolution(start: Stage, task: Task) -> Choice:
     view = task.view if start.previous is None else NO_VIEW
-    return largest_that_fits(start, task.tracer, view, batch_cap=cap_of(start, task))
+    return largest_that_fits(start, task.tracer, view, cap_of=lambda stage: cap_of(stage, task))
 
 
 def _low_resolution(start: Stage, task: Task) -> Choice:
     """The finest resolution at which the whole image fits, with at most half the pixels."""
     found = require_fitting(lower_resolutions(start), task.tracer)
     cap = cap_of(found, task)
-    stage = raise_batch(found, task.tracer, cap)
+    stage = raise_batch(found, task.tracer, cap.batch)
     reasons = {
         "view": f"the whole image; at full resolution a patch would have to show {task.view.share:.0%} of it",
         "patch": "the whole image at the finest resolution at which it fits, and at most half the pixels of the full one",
@@ -130,7 +140,7 @@ def _with_spacing_words(stage: Stage, start: Stage) -> Stage:
 SETTLERS: dict[str, Callable[[Stage, Task], Choice]] = {"2d": _full_resolution, LOWRES: _low_resolution, CASCADE: _full_resolution}
 
 
-def cap_of(stage: Stage, task: Task) -> int:
+def cap_of(stage: Stage, task: Task) -> Cap:
     """Largest batch that the data set supports."""
     return batch_cap(num_images(task.fingerprint, stage), net_shape(stage), stage.patch)
 
@@ -158,16 +168,26 @@ def _within_time(choice: Choice, start: Stage, task: Task) -> Choice:
     def cap(candidate: Stage) -> int:
         # Memory grows with the pixels of a batch: as many as fitted on larger patches fit on smaller ones.
         pixels = choice.stage.batch * math.prod(choice.stage.patch)
-        return min(cap_of(candidate, task), pixels // math.prod(candidate.patch))
+        return min(cap_of(candidate, task).batch, pixels // math.prod(candidate.patch))
 
     lower = start.name == LOWRES
-    smaller = coarser(choice.stage) if lower else smaller_patches(choice.stage)
+    smaller = _without_recomputing(coarser(choice.stage) if lower else smaller_patches(choice.stage), task.tracer)
     timed = within_time([choice.stage, *smaller], fold_s, measure, cap, whole="as large as memory allows")
     stage = _with_spacing_words(timed.stage, start) if lower else timed.stage
     reasons = {**choice.reasons, **timed.reasons}
     if not lower and start.previous is None:
         reasons["view"] = f"{task.view.reason}; this patch shows {shown(stage):.0%}"
     return Choice(stage=stage, reasons=reasons)
+
+
+def _without_recomputing(stages: list[Stage], tracer: Tracer) -> list[Stage]:
+    """The stages with nothing computed twice where that fits: a smaller patch may not need what the largest one did."""
+    plain = [replace(stage, checkpointed_stages=0) for stage in stages]
+    if plain == stages:
+        return stages
+    first = largest_fitting(plain, tracer)
+    at = len(plain) if first is None else plain.index(first)
+    return stages[:at] + plain[at:]
 
 
 def _with_duration(stage: Stage, why: dict[str, str], task: Task) -> Stage:

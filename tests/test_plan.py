@@ -144,6 +144,21 @@ def test_the_radius_of_the_previous_stages_shapes_is_checked() -> None:
             replace(NO_AUGMENTATION, previous_radius=radius)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("elastic_magnitude", (0.0, 0.5), "from 0 to 0.4, got"),  # a volume could fold
+        ("elastic_intervals", (0, 3), "of at least 1, got"), ("grid_distortion", (0.0, 1.0), "from 0 to 0.9, got"),
+        ("clahe_clip", (0.5, 2.0), "of at least 1, got"), ("dropout_rectangles", (3, 2), "of at least 1, got"),
+        ("dropout_size", (0.1, 1.5), "from 0 to 1, got"),
+    ],
+)  # fmt: skip
+def test_ranges_of_strong_augmentation_are_checked(field: str, value: Any, message: str) -> None:
+    given: dict[str, Any] = {field: value}
+    with pytest.raises(ValueError, match=f"{field} must be two ascending numbers {message}"):
+        replace(NO_AUGMENTATION, **given)
+
+
 def test_a_missing_key_is_named() -> None:
     content = json.loads(to_json(small.plan()))
     del content["stages"]["2d"]["spacing"]

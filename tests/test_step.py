@@ -1,5 +1,7 @@
 """The one optimisation step: it learns, its gradients add up, and it is the same every time."""
 
+import ctypes
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,8 +20,10 @@ from autoseg.step import (
     Learner,
     abandon_step,
     arrange,
+    arrange_loss,
     build_learner,
     is_out_of_memory,
+    keep_freed_memory,
     memory_format,
     set_lr,
     split_batch,
@@ -168,9 +172,46 @@ def test_a_cpu_gets_channels_last_and_one_sample_norms(axes: int) -> None:
     conv = one.net.encoder[1][0]  # type: ignore[index]
     assert conv.conv.weight.is_contiguous(memory_format=memory_format(axes, "cpu"))
     assert conv.norm.per_sample
+    assert all(up.bias_apart for up in one.net.ups)
+    assert one.loss.in_pieces
     arrange(one.net, "cuda", axes)
+    arrange_loss(one.loss, "cuda")
+    assert not any(up.bias_apart for up in one.net.ups)
+    assert not one.loss.in_pieces
     assert conv.conv.weight.is_contiguous()
     assert not conv.norm.per_sample
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_first_convolution_of_one_channel_gives_channels_last(axes: int) -> None:
+    one = learner(small.stage(axes))
+    y = one.net.encoder[0][0].conv(small.batch(patch=(16,) * axes).images)  # type: ignore[index]
+    assert y.is_contiguous(memory_format=memory_format(axes, "cpu"))
+    arrange(one.net, "cuda", axes)
+    assert one.net.encoder[0][0].conv(small.batch(patch=(16,) * axes).images).is_contiguous()  # type: ignore[index]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="asks glibc's own count")
+def test_large_tensors_are_not_mapped_once_memory_is_kept() -> None:
+    keep_freed_memory()
+    before = mapped_blocks()
+    large = [torch.zeros(2**24) for _ in range(3)]
+    assert mapped_blocks() <= before
+    assert len(large) == 3
+
+
+class MallInfo(ctypes.Structure):
+    """What glibc's mallinfo2 returns: ten counts, `hblks` the blocks that are mapped."""
+
+    names = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    _fields_ = tuple((name, ctypes.c_size_t) for name in names)
+    hblks: int
+
+
+def mapped_blocks() -> int:
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = MallInfo
+    return int(mallinfo2().hblks)
 
 
 def test_a_learner_follows_its_stage() -> None:
@@ -327,6 +368,9 @@ def test_a_scaler_that_has_unscaled_begins_anew_with_its_scale() -> None:
     [
         (torch.OutOfMemoryError("CUDA out of memory"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ..."), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("can't allocate memory for the thread"), False),
         (RuntimeError("expected scalar type Float"), False),
     ],

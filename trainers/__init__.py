@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from autoseg.trainers.device_queue import DeviceQueue
 from autoseg.trainers.interrupt import Interrupted
-from autoseg.trainers.launch import FoldCases, Job, Report, train_folds
+from autoseg.trainers.job import FoldCases, Job, Report
+from autoseg.trainers.launch import train_folds
 from autoseg.trainers.options import TRAINERS, TrainOptions
 from autoseg.trainers.previous import PreviousStage, prepare_previous_stage
 
 __all__ = [
     "TRAINERS",
+    "DeviceQueue",
     "FoldCases",
     "Interrupted",
     "Job",

@@ -6,25 +6,22 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from autoseg.augment import RawSample, make_batch
-from autoseg.augment.draws import fold_number
-from autoseg.budget import Precision
-from autoseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from autoseg.plan import Plan, Stage
-from autoseg.step import Learner, StepResult, abandon_step, build_learner, is_out_of_memory, set_lr, split_batch, training_step
+from autoseg.step import Learner, StepResult, abandon_step, is_out_of_memory, set_lr, split_batch, training_step
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.interrupt import Interrupt
 from autoseg.trainers.loader import read_ahead
+from autoseg.trainers.patience import epochs_without_gain
 from autoseg.trainers.run import RunFolder, TimeSpent
 from autoseg.trainers.sampler import Sampler
-from autoseg.trainers.schedule import Point, learning_rate
+from autoseg.trainers.schedule import learning_rate
+from autoseg.trainers.state import FitSettings, save_state, start_or_resume
 
 logger = logging.getLogger(__name__)
 
@@ -35,53 +32,6 @@ CHECKPOINT_EPOCH_S = 60.0
 TIME_EVERY_S = 10.0
 #: Seconds per step are averaged over about the last twenty.
 PACE = 0.05
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitSettings:
-    """What `fit` needs besides the data.
-
-    Parameters
-    ----------
-    plan, stage
-        The stage as trained, options applied.
-    fold : str
-    seed : int
-    device : torch.device
-    precision : {"fp32", "fp16", "bf16"}
-    workers : int
-    previous : str
-        Of the checkpoints, in a cascade.
-    """
-
-    plan: Plan
-    stage: Stage
-    fold: str
-    seed: int
-    device: torch.device
-    precision: Precision
-    workers: int
-    previous: str = ""
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """What changes while a fold trains and is restored with it; JSON in the checkpoint.
-
-    `losses` holds what schedule "plateau" goes by: progress and mean loss of each finished epoch.
-    """
-
-    iteration: int = 0
-    epoch: int = 0
-    used_s: float = 0.0
-    best_dice: float | None = None
-    loss_sum: float = 0.0
-    step_s_sum: float = 0.0
-    wait_s_sum: float = 0.0
-    steps_in_epoch: int = 0
-    losses: list[Point] = field(default_factory=list)
-    scaler: dict[str, Any] = field(default_factory=dict)
-    micro_batch: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +46,14 @@ class Watch:
         The real Dice on whole validation images at the end of an epoch; None where it is not yet time to measure again.
     say : callable (text)
         Something that a person should know.
+    on_epoch : callable (iteration, row)
+        The row of metrics.jsonl.
     """
 
     on_step: Callable[[int, float, float], None]
     measure_dice: Callable[[Learner, int], float | None]
     say: Callable[[str], None]
+    on_epoch: Callable[[int, dict[str, Any]], None] = lambda iteration, row: None
 
 
 class Fit:
@@ -147,9 +100,10 @@ class Fit:
         """
         stage = self.settings.stage
         batches = read_ahead(self.sampler.batch, self.progress.iteration, workers=self.settings.workers)
-        lr = stage.recipe.lr
+        # Of the step before: a run that was broken off while it ended has none to make.
+        lr = learning_rate(stage.recipe, self.clock.progress(max(0, self.progress.iteration - 1)), self.progress.losses)
         try:
-            while (done := self.clock.progress(self.progress.iteration)) < 1:
+            while (done := self.clock.progress(self.progress.iteration)) < 1 and not self._is_ended():
                 lr = learning_rate(stage.recipe, done, self.progress.losses)
                 self._step(batches, lr)
                 epoch_ends = self.progress.steps_in_epoch == stage.iterations_per_epoch
@@ -165,7 +119,22 @@ class Fit:
         if self.progress.steps_in_epoch:
             self._end_epoch(lr)
         self.save(self.run.last)
+        self._note_end()
         return self.learner
+
+    def _is_ended(self) -> bool:
+        """True if the schedule ends here as it stands."""
+        if not self.progress.ended and self.progress.iteration and self.run.stop.is_file():
+            self.progress.ended = f"stopped early by a person at iteration {self.progress.iteration}"
+        return bool(self.progress.ended)
+
+    def _note_end(self) -> None:
+        """Say and record why the training ended early; only then is the file that asked for it removed."""
+        if self.progress.ended:
+            logger.info("%s", self.progress.ended)
+            self.watch.say(self.progress.ended)
+            self.run.note_end(self.progress.ended)
+        self.run.stop.unlink(missing_ok=True)
 
     def _step(self, batches: Iterator[list[RawSample]], lr: float) -> None:
         progress = self.progress
@@ -226,7 +195,7 @@ class Fit:
         progress = self.progress
         self._read_loss()
         num = progress.steps_in_epoch
-        row = {
+        row: dict[str, Any] = {
             "epoch": progress.epoch,
             "iteration": progress.iteration,
             "loss": progress.loss_sum / num,
@@ -240,7 +209,10 @@ class Fit:
         if dice is not None:
             row["val_dice"] = dice
         self.run.append_metrics(row)
+        self.watch.on_epoch(progress.iteration, row)
         logger.info("epoch %d, iteration %d: loss %.4f%s", row["epoch"], row["iteration"], row["loss"], _dice_words(dice))
+        if dice is not None:
+            self._keep_patience(dice)
         progress.losses.append((self.clock.progress(progress.iteration), row["loss"]))
         progress.epoch += 1
         progress.loss_sum = progress.step_s_sum = progress.wait_s_sum = 0.0
@@ -248,6 +220,16 @@ class Fit:
         if dice is not None and (progress.best_dice is None or dice > progress.best_dice):
             progress.best_dice = dice
             self.save(self.run.best)
+
+    def _keep_patience(self, dice: float) -> None:
+        progress, patience = self.progress, self.settings.patience
+        progress.dices.append(dice)
+        if patience is None or progress.ended or self.clock.progress(progress.iteration) >= 1:
+            return
+        if epochs_without_gain(progress.dices) >= patience:
+            progress.ended = (
+                f"ended early at iteration {progress.iteration}: no better smoothed validation Dice in {patience} epochs (--patience)"
+            )
 
     def _maybe_save(self, *, epoch_ends: bool, asked: bool) -> None:
         if time.monotonic() - self._timed_at > TIME_EVERY_S:
@@ -262,60 +244,8 @@ class Fit:
         """Write a checkpoint of the last iteration boundary."""
         self._read_loss()
         self.progress.used_s = self.clock.elapsed_s()
-        if self.learner.scaler is not None:
-            self.progress.scaler = self.learner.scaler.state_dict()
-        checkpoint = Checkpoint(
-            plan=with_stage(self.settings.plan, self.settings.stage),
-            stage=self.settings.stage.name,
-            fold=self.settings.fold,
-            weights=dict(self.learner.net.state_dict()),
-            optimizer=optimizer_tensors(self.learner.optimizer),
-            progress=asdict(self.progress),
-            previous=self.settings.previous,
-        )
-        save_checkpoint(path, checkpoint)
+        save_state(path, self.settings, self.learner, self.progress)
 
 
 def _dice_words(dice: float | None) -> str:
     return "" if dice is None else f", Dice {dice:.4f}"
-
-
-def with_stage(plan: Plan, stage: Stage) -> Plan:
-    """The plan with the stage as it is trained, options applied: what predicts later is what was trained."""
-    return replace(plan, stages={**plan.stages, stage.name: stage})
-
-
-def start_or_resume(settings: FitSettings, run: RunFolder) -> tuple[Learner, Progress]:
-    """A fresh learner, or the one of the folder's last checkpoint."""
-    # The weights are the only numbers from torch's global state; seeded by run and fold they are the same at every start.
-    torch.manual_seed(1009 * settings.seed + fold_number(settings.fold))
-    labels = settings.plan.labels
-    learner = build_learner(
-        settings.stage, settings.device, exclusive=labels.exclusive, precision=settings.precision, classes=labels.classes
-    )
-    if not run.last.is_file():
-        return learner, Progress()
-    checkpoint = load_checkpoint(run.last)
-    learner.net.load_state_dict(checkpoint.weights)
-    restore_optimizer(learner.optimizer, checkpoint.optimizer)
-    progress = Progress(**checkpoint.progress)
-    if learner.scaler is not None and progress.scaler:
-        learner.scaler.load_state_dict(progress.scaler)
-    return learner, progress
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state, flat: "INDEX.NAME" -> tensor."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    return {f"{i}.{name}": value for i, p in enumerate(parameters) for name, value in optimizer.state.get(p, {}).items()}
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """The inverse of `optimizer_tensors`."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        parameter = parameters[int(index)]
-        # A fused kernel walks parameter and state side by side in memory: the state must have the parameter's layout.
-        like = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value, device=parameter.device)
-        optimizer.state[parameter][name] = like.detach().copy_(value)

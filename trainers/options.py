@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
 
-from autoseg.budget import Budget
+from autoseg.augment.synthetic import weigh_the_same
+from autoseg.budget import GIB, Budget
 from autoseg.errors import PlanError, UsageError
-from autoseg.memory import training_memory
+from autoseg.memory import step_key, training_memory
 from autoseg.plan import Plan, Stage
 from autoseg.recipe import (
+    AUGMENTATIONS,
     LOSS_FOR,
     OPTIMIZERS,
     RECIPES,
@@ -25,11 +27,12 @@ from autoseg.recipe import (
 )
 from autoseg.trainers.schedule import SCHEDULES
 
-GIB = 1024**3
 #: The plan's own recipe, and by name those that a person may prefer.
 TRAINERS = ("default", *RECIPES)
-#: What --loss, --optimizer and --schedule may say.
-NAMES: dict[str, tuple[str, ...]] = {"loss": get_args(LossName), "optimizer": tuple(OPTIMIZERS), "schedule": tuple(SCHEDULES)}
+#: What --loss, --optimizer, --schedule and --augmentation may say.
+NAMES: dict[str, tuple[str, ...]] = {
+    "loss": get_args(LossName), "optimizer": tuple(OPTIMIZERS), "schedule": tuple(SCHEDULES), "augmentation": tuple(AUGMENTATIONS),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +49,17 @@ class TrainOptions:
     optimizer : OptimizerName or None
         Brings its own rate, schedule, warm-up and weight decay.
     schedule : ScheduleName or None
+    augmentation : str or None
+        A name of `recipe.AUGMENTATIONS`.
     warmup : float or None
         Share of the training.
     seed : int
+    patience : int or None
+        Epochs without a better smoothed validation Dice after which a fold ends early; None: never.
+    ema : float or None
+        Decay of a moving average of the weights, which then predicts.
+    deterministic : bool
+        Only kernels that give the same bits every time.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -61,11 +72,15 @@ class TrainOptions:
     loss: LossName | None = None
     optimizer: OptimizerName | None = None
     schedule: ScheduleName | None = None
+    augmentation: str | None = None
     warmup: float | None = None
     seed: int = 0
+    patience: int | None = None
+    ema: float | None = None
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "iterations_per_epoch", "batch"):
+        for name in ("epochs", "iterations_per_epoch", "batch", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
@@ -76,6 +91,8 @@ class TrainOptions:
                 raise UsageError(f"--{name} {getattr(self, name)} is not known; there are {', '.join(known)}.")
         if self.lr is not None and self.lr <= 0:
             raise UsageError(f"--lr must be positive, got {self.lr}")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise UsageError(f"--ema is the share of the average that a step leaves, between 0 and 1 (0.999, say), got {self.ema:g}")
         if self.warmup is not None and not 0 <= self.warmup < 1:
             raise UsageError(f"--warmup is a share of the training, in [0, 1), got {self.warmup:g}")
 
@@ -97,7 +114,7 @@ def apply_options(plan: Plan, stage: Stage, options: TrainOptions, *, expected: 
     UsageError
         If the loss is not for the plan's classes.
     PlanError
-        If another batch, loss or optimizer does not fit the plan's budget.
+        If another batch, loss, augmentation, optimizer or an average of the weights does not fit the plan's budget.
     """
     per_epoch = options.iterations_per_epoch or stage.iterations_per_epoch
     iterations = stage.iterations if options.epochs is None else options.epochs * per_epoch
@@ -105,12 +122,25 @@ def apply_options(plan: Plan, stage: Stage, options: TrainOptions, *, expected: 
     wanted = replace(
         stage, batch=options.batch or stage.batch, recipe=replace(stage.recipe, loss=_loss(plan, options.loss or stage.recipe.loss))
     )
-    if wanted != stage:
+    edited = stage.memory.of not in ("", step_key(stage))
+    if options.augmentation is not None:
+        stage, wanted = (_augmented(given, options.augmentation) for given in (stage, wanted))
+        # Other probabilities of the same transforms need no other memory.
+        edited = edited or not weigh_the_same(stage, plan.stages[stage.name])
+    if wanted != stage or edited:
+        # Other options, or a plan that a person has edited since its memory was traced.
         stage = _traced(plan, replace(wanted, step_s=None))
-    recipe = _recipe(stage.recipe, options, expected(stage))
-    other_state = recipe.optimizer != stage.recipe.optimizer
+    length = plan.stages[stage.name].iterations if plan.budget.hours is None else None
+    recipe = _recipe(stage.recipe, options, expected(stage), length=length)
+    other_state = (recipe.optimizer, recipe.ema) != (stage.recipe.optimizer, stage.recipe.ema)
     stage = replace(stage, recipe=recipe)
     return _traced(plan, stage) if other_state else stage
+
+
+def _augmented(stage: Stage, name: str) -> Stage:
+    """The stage with a named augmentation; how long its step takes is then not known, unless it has that already."""
+    recipe = replace(stage.recipe, augmentation=AUGMENTATIONS[name])
+    return stage if recipe == stage.recipe else replace(stage, recipe=recipe, step_s=None)
 
 
 def _loss(plan: Plan, name: LossName) -> LossName:
@@ -123,10 +153,11 @@ def _loss(plan: Plan, name: LossName) -> LossName:
     return name
 
 
-def _recipe(planned: Recipe, options: TrainOptions, expected: int) -> Recipe:
+def _recipe(planned: Recipe, options: TrainOptions, expected: int, *, length: int | None) -> Recipe:
+    """The recipe for so many expected iterations; `length` is what the planned one was chosen for, None if that was an estimate."""
     if options.trainer != "default":
         recipe = Recipe(name=options.trainer, loss=planned.loss, **RECIPES[options.trainer])
-    elif follows_length(planned):
+    elif not planned.pinned and follows_length(planned, length):
         recipe = recipe_for(planned.loss, expected)
     else:
         # A rate or an optimizer that a person put into the plan holds whatever the length.
@@ -134,7 +165,7 @@ def _recipe(planned: Recipe, options: TrainOptions, expected: int) -> Recipe:
     recipe = with_data_of(recipe, planned)
     if options.optimizer is not None:
         recipe = with_optimizer(recipe, options.optimizer)
-    chosen = {name: getattr(options, name) for name in ("lr", "schedule", "warmup")}
+    chosen = {name: getattr(options, name) for name in ("lr", "schedule", "warmup", "ema")}
     return replace(recipe, **{name: value for name, value in chosen.items() if value is not None})
 
 

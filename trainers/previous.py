@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,7 @@ def prepare_previous_stage(
     *,
     trainer: str,
     val: Mapping[str, Sequence[str]],
+    needed: Collection[str] = (),
     store: PreparedStore,
     workers: int = 1,
     progress: Progress | None = None,
@@ -78,7 +79,9 @@ def prepare_previous_stage(
     trainer : str
         Of the cascade; the stage before is that of the same trainer, or the only one there is.
     val : mapping of fold -> names of its validation cases
-        All folds of the splits; every case stands in one of them.
+        All folds of the splits.
+    needed : collection of str
+        Cases that are trained or validated on; each must stand in one of `val`, or no net has said anything of it out of fold.
     store : PreparedStore
         The stage's own.
     workers : int
@@ -90,11 +93,18 @@ def prepare_previous_stage(
     ------
     UsageError
         If a fold of the stage before is not finished or was trained on other data, or its probabilities of a case are missing; says what
-        to run.
+        to run. If the splits validate on some cases in no fold.
     FileFormatError
         If a file of probabilities is damaged, or not of this case and these classes.
     """
     assert stage.previous is not None, "a cascade has a stage before"
+    if never := sorted(set(needed) - {name for names in val.values() for name in names}):
+        more = f" and {len(never) - 1} other cases" if len(never) > 1 else ""
+        raise UsageError(
+            f"{workspace.splits_file(plan.dataset)}: no fold validates on {never[0]}{more}, so that every net of {stage.previous} that "
+            "could say something of them was trained on them. Put each case into the val of one fold, or delete the file and run "
+            "plan_and_preprocess again."
+        )
     run = find_previous_run(workspace.results(plan.dataset) / plan.name, stage.previous, trainer, num_folds=len(val))
     folders = _finished(run, stage.previous, val, plan.fingerprint)
     files = _out_of_fold(folders, stage.previous, val)

@@ -14,12 +14,21 @@ from autoseg.io.atomic import write_text
 from autoseg.io.json_files import adapter, load_json, save_json
 from autoseg.plan import Stage
 from autoseg.trainers.options import TrainOptions
+from autoseg.trainers.source import Source
 
 BEST = "checkpoint_best.safetensors"
 RECORD = "run.json"
+STOP = "STOP"
 BEGIN_ANEW = "Put the file back, or begin the fold anew with --restart."
 #: Checksums say little: what they stand for.
-MEANINGS = {"fingerprint": "the data set", "cases": "the fold's cases (splits.json)", "previous": "the nets of the stage before"}
+MEANINGS = {
+    "fingerprint": "the data set",
+    "cases": "the fold's cases (splits.json)",
+    "previous": "the nets of the stage before",
+    "source": "the checkpoint of --from",
+}
+#: Options that no plan has a value for.
+WITHOUT_PLAN = {"patience", "ema"}
 #: A value that is longer is cut in the list of differences.
 SHORT = 60
 
@@ -45,6 +54,12 @@ class RunRecord:
         Wall time of the command that started the run, all its folds together.
     previous : str
         Checksum of the nets of the stage before in a cascade; empty without one.
+    source : Source or None
+        What the net's first weights were taken from.
+    ended : str
+        Why the training ended before its schedule; empty if it did not.
+    threads : int or None
+        With --deterministic on a CPU, the threads that the run began with: it goes on with as many.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -59,6 +74,9 @@ class RunRecord:
     stage: Stage
     hours: float | None = None
     previous: str = ""
+    source: Source | None = None
+    ended: str = ""
+    threads: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +125,11 @@ class RunFolder:
         return self.path / SUMMARY
 
     @property
+    def stop(self) -> Path:
+        """A file that a person makes to end the training as it stands."""
+        return self.path / STOP
+
+    @property
     def validation(self) -> Path:
         """Predictions of the fold's validation cases."""
         return self.path / "validation"
@@ -143,7 +166,7 @@ class RunFolder:
                     "--restart discards it and begins anew."
                 )
             # What was derived from measurements when the run began holds for all of it.
-            record = replace(record, stage=there.stage)
+            record = replace(record, stage=there.stage, source=there.source, ended=there.ended, threads=there.threads)
         save_json(file, record)
         return record
 
@@ -154,6 +177,18 @@ class RunFolder:
                 file.rmdir()
             else:
                 file.unlink()
+
+    def note_end(self, ended: str) -> None:
+        """Record why the training ended before its schedule."""
+        self._change(ended=ended)
+
+    def note_source(self, source: Source) -> None:
+        """Record what was taken from the checkpoint that the training starts from."""
+        self._change(source=source)
+
+    def _change(self, **fields: Any) -> None:
+        file = self.path / RECORD
+        save_json(file, replace(load_json(file, RunRecord, hint=BEGIN_ANEW), **fields))
 
     def time_spent(self) -> TimeSpent:
         """What the fold has taken so far; nothing if it never began."""
@@ -191,8 +226,9 @@ def differences(there: RunRecord, now: RunRecord) -> list[str]:
     a, b = (adapter(RunRecord).dump_python(record, mode="json") for record in (there, now))
     # A run may get more or less time when it is continued, the schedule follows the clock; the trained stage follows from the rest.
     for record in (a, b):
-        record.pop("hours")
-        record.pop("stage")
+        for name in ("hours", "stage", "ended", "threads"):
+            record.pop(name)
+        record["source"] = record["source"] and record["source"]["checksum"]
         for name in DESCRIPTIVE:
             record["planned"].pop(name)
     return _compare(a, b, "")
@@ -207,9 +243,9 @@ def _compare(a: Any, b: Any, path: str) -> list[str]:
 def _said(path: str, there: Any, now: Any) -> str:
     """A difference as the user gave it: by the option's name, or by what a checksum stands for."""
     if path in MEANINGS:
-        return f"{MEANINGS[path]}: {there} -> {now}"
+        return f"{MEANINGS[path]}: {there or 'none'} -> {now or 'none'}"
     option = path.removeprefix("options.")
     name = f"--{option.replace('_', '-')}" if option != path else path
-    unset = "the plan's" if option != path else "none"
+    unset = "the plan's" if option != path and option not in WITHOUT_PLAN else "none"
     words = (unset if value is None else str(value) for value in (there, now))
     return f"{name}: " + " -> ".join(f"{word[:SHORT]} ..." if len(word) > SHORT else word for word in words)

@@ -73,7 +73,7 @@ class Sampler:
             num_previous=stage.num_previous_channels,
         )
         outer, inner = corner[: -len(stage.patch)], corner[-len(stage.patch) :]
-        box = source_box(inner, stage.patch, draw.matrix)
+        box = source_box(inner, stage.patch, draw)
         slices = [slice(c, c + 1) for c in outer] + [slice(a, b) for a, b in zip(box.start, box.stop, strict=True)]
         shape = tuple(b - a for a, b in zip(box.start, box.stop, strict=True))
         image = read_mirrored(case.image, slices, leading=1)

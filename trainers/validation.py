@@ -6,17 +6,19 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from autoseg.case import Case, Dataset
-from autoseg.evaluate import CaseScores, Summary, evaluate_case, save_summary, summarise
+from autoseg.evaluate import TABLE, CaseScores, Summary, evaluate_case, measure_case, save_summary, summarise, summarise_fully, write_rows
 from autoseg.infer.case import Model, Segmentation, segment
 from autoseg.infer.export import write_case_probabilities, write_segmentation
+from autoseg.infer.folds import fold_of
 from autoseg.infer.nets import plan_window
 from autoseg.io.truth import read_truth
+from autoseg.metrics.measure import Rules
 from autoseg.nets import UNet
 from autoseg.plan import Plan
 from autoseg.preprocess.store import PreparedStore
@@ -63,16 +65,22 @@ def predict_stored(exam: Exam, model: Model, case: Case, *, probabilities: bool 
 
 
 def score(exam: Exam, case: Case, segmentation: Segmentation) -> CaseScores:
-    """Against the raw truth."""
+    """The overlap with the raw truth."""
     truth = read_truth(exam.dataset, case, segmentation.geometry)
     return evaluate_case(case.name, (mask for _, mask in segmentation.masks()), truth)
+
+
+def measure(exam: Exam, case: Case, segmentation: Segmentation) -> CaseScores:
+    """All scores against the raw truth, as `autoseg evaluate` measures them."""
+    truth = read_truth(exam.dataset, case, segmentation.geometry)
+    return measure_case(case, (mask for _, mask in segmentation.masks()), truth, segmentation.geometry, Rules())
 
 
 def validate(exam: Exam, net: UNet, folder: Path, progress: Callable[[int, int], None]) -> tuple[Summary, int]:
     """Predict, write and score every validation case; the scores, and the bytes that the stored probabilities take.
 
-    Writes FOLDER/validation/ with masks and probabilities (of which ensembles and thresholds are chosen later), and last
-    FOLDER/summary.json: a fold with a summary is finished.
+    Writes FOLDER/validation/ with masks and probabilities (of which ensembles and thresholds are chosen later), FOLDER/metrics.csv, and
+    last FOLDER/summary.json: a fold with a summary is finished.
     """
     scores: list[CaseScores] = []
     size = 0
@@ -88,7 +96,8 @@ def validate(exam: Exam, net: UNet, folder: Path, progress: Callable[[int, int],
             progress(done + 1, len(exam.cases))
         while writing:
             scores, size = _collect(writing.pop(), scores, size)
-    summary = summarise(scores, exam.plan.labels.classes, ("dice", "iou", "precision", "recall"))
+    write_rows(folder / TABLE, [replace(score, fold=fold_of(folder)) for score in scores], exam.plan.labels.classes)
+    summary = summarise_fully(scores, exam.plan.labels.classes, Rules())
     save_summary(folder / "summary.json", summary)
     logger.info("%d cases validated; their probabilities take %.1f MB", len(scores), size / 1e6)
     return summary, size
@@ -103,7 +112,7 @@ def write_case(exam: Exam, folder: Path, case: Case, segmentation: Segmentation)
     """Write a case's masks and probabilities into a folder; its scores, and the bytes of the probabilities."""
     write_segmentation(folder, case, segmentation)
     size = write_case_probabilities(folder / PROBABILITIES, case, segmentation)
-    return score(exam, case, segmentation), size
+    return measure(exam, case, segmentation), size
 
 
 def quick_dice(exam: Exam, net: UNet, cases: Sequence[Case]) -> float | None:

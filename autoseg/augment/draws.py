@@ -17,6 +17,10 @@ from autoseg.recipe import Augmentation
 
 Operation = Literal["erosion", "dilation", "opening", "closing"]
 OPERATIONS: tuple[Operation, ...] = ("erosion", "dilation", "opening", "closing")
+#: Cells along each axis of a grid distortion.
+GRID_CELLS = 5
+#: Set the generators of later transforms apart: each has one of its own, so that none shifts another's draws.
+ELASTIC_STREAM, GRID_STREAM, CLAHE_STREAM, DROPOUT_STREAM = range(1, 5)
 #: Share of the previous stage's classes that are changed in shape at a time, and the largest share that is removed.
 RESHAPED_CLASSES, REMOVED_CLASSES = 0.5, 0.25
 
@@ -42,6 +46,14 @@ def sample_rng(seed: int, fold: str, iteration: int, sample: int) -> np.random.G
         Position in the training, and in the batch.
     """
     return np.random.default_rng([seed, fold_number(fold), iteration, sample])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rectangle:
+    """A part of a patch that is blanked out: where it begins and ends along each axis, in shares of the patch's edge."""
+
+    start: tuple[float, ...]
+    stop: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +84,14 @@ class SampleDraw:
         What becomes of the shapes of the previous stage's channels.
     previous_removal : tuple of int
         Classes whose previous channel is emptied.
+    elastic : array (A, I + 3 for each axis) or None
+        Shifts of the control points of cubic B-splines with I intervals along an axis of the patch, in units of an interval.
+    grid : array (A, GRID_CELLS) or None
+        Widths of the cells of a distorted grid, each axis's mean being 1.
+    clahe_clip : float
+        How often a grey value may occur in a tile, in multiples of the mean; 0: no histogram equalisation.
+    dropout : tuple of Rectangle
+        Filled with the image's mean.
     """
 
     matrix: NDArray[np.float64] | None
@@ -86,6 +106,15 @@ class SampleDraw:
     gamma: NDArray[np.float64]
     previous_morphology: tuple[tuple[int, Operation, int], ...] = ()
     previous_removal: tuple[int, ...] = ()
+    elastic: NDArray[np.float64] | None = None
+    grid: NDArray[np.float64] | None = None
+    clahe_clip: float = 0.0
+    dropout: tuple[Rectangle, ...] = ()
+
+    @property
+    def is_warped(self) -> bool:
+        """True if pixels do not lie on pixels."""
+        return not (self.matrix is None and self.elastic is None and self.grid is None)
 
 
 def draw_sample(
@@ -118,32 +147,88 @@ def draw_sample(
     a = augmentation
     matrix = _draw_matrix(rng, a, num_axes, rotation)
     flips = tuple(axis for axis in mirror_axes if rng.random() < a.flip_p)
-    noise_seed, noisy, variance = int(rng.integers(2**62)), rng.random() < a.noise_p, rng.uniform(*a.noise_variance)
+    noise_seed, noisy, std = int(rng.integers(2**62)), rng.random() < a.noise_p, float(rng.uniform(*a.noise_std))
     # In the order in which they are drawn: what a version adds comes last, so that all others keep their values.
     return SampleDraw(
         matrix=matrix,
         flips=flips,
         noise_seed=noise_seed,
-        noise_std=math.sqrt(variance) if noisy else 0.0,
+        noise_std=std if noisy else 0.0,
         blur_sigma=_per_channel(rng, a.blur_p, a.blur_sigma, num_channels, neutral=0.0, channel_p=0.5),
-        brightness=_per_channel(rng, a.brightness_p, a.brightness, num_channels),
-        contrast=_per_channel(rng, a.contrast_p, a.contrast, num_channels),
+        brightness=_per_channel(rng, a.brightness_p, a.brightness, num_channels, balanced=True),
+        contrast=_per_channel(rng, a.contrast_p, a.contrast, num_channels, balanced=True),
         lowres=_per_channel(rng, a.lowres_p, a.lowres_scale, num_channels, channel_p=0.5),
-        gamma_inverted=_per_channel(rng, a.gamma_inverted_p, a.gamma, num_channels),
-        gamma=_per_channel(rng, a.gamma_p, a.gamma, num_channels),
+        gamma_inverted=_per_channel(rng, a.gamma_inverted_p, a.gamma, num_channels, balanced=True),
+        gamma=_per_channel(rng, a.gamma_p, a.gamma, num_channels, balanced=True),
         previous_morphology=_draw_morphology(rng, a, num_previous),
         previous_removal=_draw_removal(rng, a, num_previous),
+        elastic=_draw_elastic(_own(noise_seed, ELASTIC_STREAM, a.elastic_p), a, num_axes),
+        grid=_draw_grid(_own(noise_seed, GRID_STREAM, a.grid_distortion_p), a, num_axes),
+        clahe_clip=_draw_clip(_own(noise_seed, CLAHE_STREAM, a.clahe_p), a),
+        dropout=_draw_rectangles(_own(noise_seed, DROPOUT_STREAM, a.dropout_p), a, num_axes),
     )
 
 
 def _per_channel(
-    rng: np.random.Generator, p: float, bounds: tuple[float, float], num: int, *, neutral: float = 1.0, channel_p: float = 1.0
+    rng: np.random.Generator,
+    p: float,
+    bounds: tuple[float, float],
+    num: int,
+    *,
+    neutral: float = 1.0,
+    channel_p: float = 1.0,
+    balanced: bool = False,
 ) -> NDArray[np.float64]:
     # All numbers are drawn whether used or not, so that one transform's probability does not shift the draws of the next.
     on = rng.random() < p
     channels = rng.random(num) < channel_p
     values = rng.uniform(*bounds, num)
-    return np.where(on & channels, values, neutral)
+    return np.where(on & channels, _balanced(values, bounds) if balanced else values, neutral)
+
+
+def _balanced(values: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.float64]:
+    """Uniform values made to lie below and above 1 equally often, as nnU-Net draws factors and exponents, if the range has both sides."""
+    low, high = bounds
+    if not low < 1 < high:
+        return values
+    share = (values - low) / (high - low)
+    return np.where(share < 0.5, low + 2 * share * (1 - low), 1 + (2 * share - 1) * (high - 1))
+
+
+def _own(noise_seed: int, stream: int, p: float) -> np.random.Generator | None:
+    """A transform's own generator, None if the transform is not drawn; a function of the sample's place, as the noise's seed is."""
+    if p <= 0:
+        return None
+    rng = np.random.default_rng([noise_seed, stream])
+    return rng if rng.random() < p else None
+
+
+def _draw_elastic(rng: np.random.Generator | None, a: Augmentation, num_axes: int) -> NDArray[np.float64] | None:
+    if rng is None:
+        return None
+    intervals = int(rng.integers(a.elastic_intervals[0], a.elastic_intervals[1] + 1))
+    magnitude = rng.uniform(*a.elastic_magnitude)
+    return np.asarray(magnitude * rng.uniform(-1, 1, (num_axes, *[intervals + 3] * num_axes)))
+
+
+def _draw_grid(rng: np.random.Generator | None, a: Augmentation, num_axes: int) -> NDArray[np.float64] | None:
+    if rng is None:
+        return None
+    widths = 1 + rng.uniform(*a.grid_distortion) * rng.uniform(-1, 1, (num_axes, GRID_CELLS))
+    return np.asarray(widths / widths.mean(axis=1, keepdims=True))
+
+
+def _draw_clip(rng: np.random.Generator | None, a: Augmentation) -> float:
+    return 0.0 if rng is None else float(rng.uniform(*a.clahe_clip))
+
+
+def _draw_rectangles(rng: np.random.Generator | None, a: Augmentation, num_axes: int) -> tuple[Rectangle, ...]:
+    if rng is None:
+        return ()
+    num = int(rng.integers(a.dropout_rectangles[0], a.dropout_rectangles[1] + 1))
+    edges = rng.uniform(*a.dropout_size, (num, num_axes))
+    starts = rng.uniform(0, 1, (num, num_axes)) * (1 - edges)
+    return tuple(Rectangle(start=tuple(s.tolist()), stop=tuple((s + e).tolist())) for s, e in zip(starts, edges, strict=True))
 
 
 def _draw_morphology(rng: np.random.Generator, a: Augmentation, num: int) -> tuple[tuple[int, Operation, int], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,12 +64,31 @@ class Intensity:
         """The normalisation that a prepared case's meta describes."""
         return cls(mean=statistics.mean, std=statistics.std, lower=statistics.lower, upper=statistics.upper)
 
+    @property
+    def clips(self) -> bool:
+        """True if any limit is finite."""
+        return any(map(math.isfinite, (*self.lower, *self.upper)))
+
     def apply(self, x: Tensor) -> Tensor:
         """Normalise a float32 Tensor (N, C, ...)."""
 
         def column(values: tuple[float, ...]) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=x.device).reshape(1, -1, *[1] * (x.ndim - 2))
 
-        if any(map(math.isfinite, (*self.lower, *self.upper))):
+        if self.clips:
             x = torch.minimum(torch.maximum(x, column(self.lower)), column(self.upper))
         return (x - column(self.mean)) / column(self.std)
+
+    def clip_(self, x: Tensor) -> None:
+        """Clip a float32 Tensor (C, ...) in place."""
+        for channel, lower, upper in zip(x, self.lower, self.upper, strict=True):
+            if math.isfinite(lower) or math.isfinite(upper):
+                channel.clamp_(lower, upper)
+
+    def standardise_(self, x: Tensor, gains: Sequence[float]) -> None:
+        """Subtract the mean, divide by the standard deviation and multiply by a gain, channel by channel of a Tensor (C, ...), in place."""
+        for channel, mean, std, gain in zip(x, self.mean, self.std, gains, strict=True):
+            if mean:
+                channel.sub_(mean)
+            if std != gain:
+                channel.div_(std / gain)

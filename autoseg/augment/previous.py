@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autoseg.augment.draws import Operation, SampleDraw
-from autoseg.augment.warp import move_image, sampling_grid
+from autoseg.augment.warp import read_linear, sampling_grid, source_positions
 
 #: Classes that are in fp32 at a time beside the result: 29 of them at 2048 x 2048 would be half a gigabyte.
 CLASSES_AT_ONCE = 8
@@ -35,12 +35,15 @@ def previous_channels(
     out : fp32 Tensor, (K, P)
         Filled with values in [0, 1].
     """
-    grid = sampling_grid(draw, patch, centre, stored.shape[1:], stored.device)
     order = list(swap) if swap and len(draw.flips) % 2 else list(range(len(stored)))
     for first in range(0, len(order), CLASSES_AT_ONCE):
         part = slice(first, first + CLASSES_AT_ONCE)
         scaled = stored[order[part]].to(torch.float32) / 255
-        out[part] = move_image(scaled, draw, grid)
+        if not draw.is_warped:
+            out[part] = scaled.flip([axis + 1 for axis in draw.flips]) if draw.flips else scaled
+            continue
+        for rows, positions in source_positions(draw, patch, centre, stored.device):
+            out[part, rows] = read_linear(scaled, sampling_grid(positions, stored.shape[1:]))
     for k, operation, radius in draw.previous_morphology:
         out[k] = reshape(out[k], operation, radius)
     for k in draw.previous_removal:

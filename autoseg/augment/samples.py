@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoseg.augment.draws import SampleDraw
-from autoseg.augment.intensity import augment_intensity
+from autoseg.augment.intensity import augment_intensity_
 from autoseg.augment.normalization import Intensity
 from autoseg.augment.previous import previous_channels
 from autoseg.augment.warp import flip_and_warp
@@ -90,29 +90,34 @@ def make_batch(samples: Sequence[RawSample], patch: tuple[int, ...], *, device: 
     channels = num + (0 if first.previous is None else len(first.previous))
     # Filled in place: a list of samples and their stack would be twice the memory, which with the previous channels counts.
     images = torch.empty((len(samples), channels, *patch), device=device)
-    codes = []
-    for sample, out in zip(samples, images, strict=True):
-        image, code = _to_device(sample, device)
-        image, code = flip_and_warp(image, code, sample.draw, patch, sample.centre)
-        out[:num] = augment_intensity(image, sample.draw)
+    codes = torch.empty((len(samples), *patch), dtype=torch.int32, device=device)
+    for sample, image_out, codes_out in zip(samples, images, codes, strict=True):
+        _fill(sample, image_out[:num], codes_out)
+        augment_intensity_(image_out[:num], sample.draw, sample.intensity)
         if sample.previous is not None:
             stored = _transferable(sample.previous).to(device, non_blocking=True)
-            previous_channels(stored, sample.draw, patch, sample.centre, swap=swap, out=out[num:])
-        codes.append(code)
+            previous_channels(stored, sample.draw, patch, sample.centre, swap=swap, out=image_out[num:])
     table, ignore = _tables(samples, swap)
     has_ignored = bool(ignore.any())
     return Batch(
         images=images,
-        codes=torch.stack(codes),
+        codes=codes,
         table=torch.from_numpy(table).to(device, non_blocking=True),
         ignore=torch.from_numpy(ignore).to(device, non_blocking=True) if has_ignored else None,
     )
 
 
-def _to_device(sample: RawSample, device: torch.device) -> tuple[Tensor, Tensor]:
-    image = _transferable(sample.image).to(device, non_blocking=True).float()
-    codes = _transferable(sample.codes).to(device, non_blocking=True).to(torch.int32)
-    return sample.intensity.apply(image.unsqueeze(0)).squeeze(0), codes
+def _fill(sample: RawSample, image_out: Tensor, codes_out: Tensor) -> None:
+    """Move a sample to the device and into its places in the batch, warped, flipped and clipped, in the stored units."""
+    image = _transferable(sample.image).to(image_out.device, non_blocking=True)
+    codes = _transferable(sample.codes).to(image_out.device, non_blocking=True)
+    if sample.draw.is_warped:
+        image = image.to(torch.float32, copy=sample.intensity.clips)
+        # Before pixels are mixed: what lies outside the limits is no grey value.
+        sample.intensity.clip_(image)
+    flip_and_warp(image, codes, sample.draw, sample.centre, image_out=image_out, codes_out=codes_out)
+    if not sample.draw.is_warped:
+        sample.intensity.clip_(image_out)
 
 
 def _transferable(array: NDArray[Any]) -> Tensor:

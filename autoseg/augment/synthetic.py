@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from functools import reduce
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from autoseg.augment.draws import SampleDraw, draw_sample, rotation_matrix
+from autoseg.augment.draws import GRID_CELLS, SampleDraw, draw_sample, rotation_matrix
 from autoseg.augment.normalization import Intensity
 from autoseg.augment.samples import RawSample
 from autoseg.augment.warp import source_box
 from autoseg.plan import Stage
+from autoseg.recipe import Augmentation
 
 #: Distinct sets in the code map: a hand of 29 bones has about 50.
 SETS = 50
+#: Angles of each rotation that are tried for the largest source box: 0 is among them, and 45 degrees where 90 are allowed.
+TRIED_ANGLES = 9
 #: Share of the sets that a class is in.
 MEMBERSHIP = 0.1
 
@@ -47,7 +52,7 @@ def heaviest_draw(stage: Stage) -> SampleDraw:
     """The draw that takes most memory: everything that the stage's augmentation may do, and the largest source box that it reads.
 
     A patch turned by t reads a box whose area grows with sin t cos t, up to 45 degrees, and with the square of the scaling. Of the
-    previous stage's classes one is reshaped: they are worked on one after the other.
+    previous stage's classes one is reshaped: they are worked on one after the other. Dropped rectangles take nothing.
     """
     a = stage.recipe.augmentation
 
@@ -59,7 +64,7 @@ def heaviest_draw(stage: Stage) -> SampleDraw:
         matrix=_widest_matrix(stage),
         flips=stage.mirror_axes if a.flip_p > 0 else (),
         noise_seed=0,
-        noise_std=math.sqrt(a.noise_variance[1]) if a.noise_p > 0 else 0.0,
+        noise_std=a.noise_std[1] if a.noise_p > 0 else 0.0,
         blur_sigma=channels(a.blur_p, a.blur_sigma[1], 0.0),
         brightness=channels(a.brightness_p, a.brightness[1], 1.0),
         contrast=channels(a.contrast_p, a.contrast[1], 1.0),
@@ -68,7 +73,22 @@ def heaviest_draw(stage: Stage) -> SampleDraw:
         gamma_inverted=channels(a.gamma_inverted_p, a.gamma[1], 1.0),
         gamma=channels(a.gamma_p, a.gamma[1], 1.0),
         previous_morphology=((0, "closing", a.previous_radius[1]),) if reshaped else (),
+        elastic=_widest_elastic(a, len(stage.patch)) if a.elastic_p > 0 else None,
+        grid=np.ones((len(stage.patch), GRID_CELLS)) if a.grid_distortion_p > 0 else None,
+        clahe_clip=a.clahe_clip[1] if a.clahe_p > 0 else 0.0,
     )
+
+
+def weigh_the_same(stage: Stage, other: Stage) -> bool:
+    """True if both stages' heaviest draws are the same, so that memory need not be traced again where only their augmentation differs."""
+    a, b = heaviest_draw(stage), heaviest_draw(other)
+    pairs = ((np.asarray(getattr(a, field.name), object), np.asarray(getattr(b, field.name), object)) for field in fields(SampleDraw))
+    return all(np.array_equal(mine, others) for mine, others in pairs)
+
+
+def _widest_elastic(a: Augmentation, num_axes: int) -> NDArray[np.float64]:
+    # The fewer the intervals, the more pixels a shift is: the box is largest. The splines' weights are small beside any image.
+    return np.full((num_axes, *[a.elastic_intervals[0] + 3] * num_axes), a.elastic_magnitude[1])
 
 
 def _widest_matrix(stage: Stage) -> NDArray[np.float64] | None:
@@ -76,10 +96,13 @@ def _widest_matrix(stage: Stage) -> NDArray[np.float64] | None:
     rotated, scaled = a.rotation_p > 0 and stage.rotation_degrees > 0, a.scaling_p > 0
     if not rotated and not scaled:
         return None
-    angle = math.radians(min(stage.rotation_degrees, 45.0)) if rotated else 0.0
     planes = [(0, 1)] if axes == 2 else [(1, 2), (0, 2), (0, 1)]
-    matrix = reduce(np.matmul, [rotation_matrix(axes, plane, angle) for plane in planes])
-    return np.asarray(matrix * (a.scaling[1] if scaled else 1.0))
+    limit = math.radians(min(stage.rotation_degrees, 90.0)) if rotated else 0.0
+    # Turns about three axes add up in ways that no formula is short for: nine angles of each are tried.
+    turns = product(np.linspace(-limit, limit, TRIED_ANGLES) if limit else [0.0], repeat=len(planes))
+    matrices = [reduce(np.matmul, [rotation_matrix(axes, plane, t) for plane, t in zip(planes, turn, strict=True)]) for turn in turns]
+    widest = max(matrices, key=lambda matrix: float(np.prod(np.abs(matrix) @ np.array(stage.patch))))
+    return np.asarray(widest * (a.scaling[1] if scaled else 1.0))
 
 
 def synthetic_sample(
@@ -107,7 +130,7 @@ def synthetic_sample(
     has_ignore : bool
         The last set is unlabelled.
     """
-    box = source_box((0,) * len(stage.patch), stage.patch, draw.matrix)
+    box = source_box((0,) * len(stage.patch), stage.patch, draw)
     shape = tuple(b - a for a, b in zip(box.start, box.stop, strict=True))
 
     def filled(shape: tuple[int, ...], high: int, kind: DTypeLike = np.uint8) -> NDArray[Any]:

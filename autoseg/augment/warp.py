@@ -1,9 +1,13 @@
-"""Rotation, scaling and flips: one warp that reads each pixel once, skipped where nothing was drawn."""
+"""Rotation, scaling, elastic deformation, grid distortion and flips: one warp that reads each pixel once, skipped where nothing was drawn.
+
+A pixel at offset q from the patch's centre, flips undone, is read at centre + M (g(q) + d(q)): M rotates and scales, g moves the lines of
+a grid along each axis, d is the elastic deformation.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from autoseg.augment.bspline import spline_matrix
 from autoseg.augment.draws import SampleDraw
 
-Matrix = NDArray[np.float64]
+#: Pixels that are warped at a time: their positions and indices stay in a processor's cache and in memory that is there already (a fresh
+#: 4 MB costs 2 ms of page faults on a CPU); a GPU gets few enough kernels.
+STRIP_PIXELS = 2**18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +41,7 @@ class SourceBox:
     centre: tuple[float, ...]
 
 
-def source_box(corner: tuple[int, ...], patch: tuple[int, ...], matrix: Matrix | None) -> SourceBox:
+def source_box(corner: tuple[int, ...], patch: tuple[int, ...], draw: SampleDraw) -> SourceBox:
     """The box of source pixels that a warped patch reads.
 
     Parameters
@@ -42,14 +49,18 @@ def source_box(corner: tuple[int, ...], patch: tuple[int, ...], matrix: Matrix |
     corner : tuple of int
         First pixel of the unwarped patch, may be negative.
     patch : tuple of int
-    matrix : array (A, A) or None
-        Patch offset -> source offset, about the patch's centre.
+    draw : SampleDraw
     """
     half = tuple((size - 1) / 2 for size in patch)
-    if matrix is None:
+    if not draw.is_warped:
         return SourceBox(start=corner, stop=tuple(c + p for c, p in zip(corner, patch, strict=True)), centre=half)
-    # A parallelogram's extent along an axis is the sum of its sides' extents. One more pixel on each side for interpolation.
-    reach = np.abs(matrix) @ np.array(half)
+    # A parallelogram's extent along an axis is the sum of its sides' extents. A spline's values lie between its control points' (the
+    # distorted grid ends where the patch ends). One more pixel on each side for interpolation.
+    shift = np.zeros(len(patch))
+    if draw.elastic is not None:
+        shift = np.abs(_control_points(draw.elastic, patch)).reshape(len(patch), -1).max(axis=1)
+    matrix = np.eye(len(patch)) if draw.matrix is None else draw.matrix
+    reach = np.abs(matrix) @ (np.array(half) + shift)
     middle = [c + h for c, h in zip(corner, half, strict=True)]
     start = tuple(math.floor(m - r) - 1 for m, r in zip(middle, reach, strict=True))
     stop = tuple(math.ceil(m + r) + 2 for m, r in zip(middle, reach, strict=True))
@@ -57,58 +68,119 @@ def source_box(corner: tuple[int, ...], patch: tuple[int, ...], matrix: Matrix |
 
 
 def flip_and_warp(
-    image: Tensor, codes: Tensor, draw: SampleDraw, patch: tuple[int, ...], centre: tuple[float, ...]
-) -> tuple[Tensor, Tensor]:
+    image: Tensor, codes: Tensor, draw: SampleDraw, centre: tuple[float, ...], *, image_out: Tensor, codes_out: Tensor
+) -> None:
     """Sample a patch from its source box: linear for the image, nearest for the codes (no code may be invented).
 
     Parameters
     ----------
-    image : fp32 Tensor, (C, B)
-    codes : int32 Tensor, (B)
+    image : Tensor, (C, B)
+        fp32 if the draw is warped.
+    codes : integer Tensor, (B)
     draw : SampleDraw
-    patch : tuple of int
-        P.
     centre : tuple of float
         Of the patch, inside the box.
-
-    Returns
-    -------
-    image (C, P), codes (P)
+    image_out : fp32 Tensor, (C, P)
+    codes_out : integer Tensor, (P)
+        Filled.
     """
-    grid = sampling_grid(draw, patch, centre, codes.shape, image.device)
-    if grid is None:
-        return move_image(image, draw, None), codes.flip(draw.flips) if draw.flips else codes
-    # fp32 holds codes up to 2**24 exactly; nearest invents none.
-    moved = F.grid_sample(codes.float()[None, None], grid, mode="nearest", padding_mode="border", align_corners=True)
-    return move_image(image, draw, grid), moved[0, 0].to(torch.int32)
+    if not draw.is_warped:
+        image_out.copy_(image.flip([axis + 1 for axis in draw.flips]) if draw.flips else image)
+        codes_out.copy_(codes.flip(draw.flips) if draw.flips else codes)
+        return
+    for rows, positions in source_positions(draw, tuple(codes_out.shape), centre, image.device):
+        codes_out[rows] = read_nearest(codes, positions)
+        image_out[:, rows] = read_linear(image, sampling_grid(positions, codes.shape))
 
 
-def move_image(image: Tensor, draw: SampleDraw, grid: Tensor | None) -> Tensor:
-    """An fp32 Tensor (C, B) sampled on a grid, linearly, or only flipped if there is none: (C, P)."""
-    if grid is None:
-        return image.flip([axis + 1 for axis in draw.flips]) if draw.flips else image
+def read_nearest(codes: Tensor, positions: Tensor) -> Tensor:
+    """Codes (B) at the pixels nearest to source positions; beyond the border the border's. A gather: codes stay integers all the way."""
+    index = None
+    for position, length in zip(reversed(positions.unbind()), codes.shape, strict=True):
+        # fp32 would not number the pixels of a box of 4096 x 4096.
+        nearest = position.round().clamp_(0, length - 1).to(torch.int32)
+        index = nearest if index is None else index.mul_(length).add_(nearest)
+    assert index is not None
+    return codes.flatten().index_select(0, index.flatten()).reshape(index.shape)
+
+
+def read_linear(image: Tensor, grid: Tensor) -> Tensor:
+    """An fp32 Tensor (C, B) sampled on a grid, linearly."""
     return F.grid_sample(image.unsqueeze(0), grid, mode="bilinear", padding_mode="border", align_corners=True)[0]
 
 
-def sampling_grid(
-    draw: SampleDraw, patch: tuple[int, ...], centre: tuple[float, ...], box: Sequence[int], device: torch.device
-) -> Tensor | None:
-    """grid_sample's grid (1, P, A), flips included: source positions scaled to [-1, 1], the last array axis (x) first.
+def source_positions(
+    draw: SampleDraw, patch: tuple[int, ...], centre: tuple[float, ...], device: torch.device
+) -> Iterator[tuple[slice, Tensor]]:
+    """Where the pixels of a warped patch are read, flips included, some rows at a time.
 
-    None if pixels lie on pixels: nothing is rotated or scaled. `box` is B.
+    Yields
+    ------
+    rows : slice
+        Of the patch's first axis.
+    positions : fp32 Tensor, (A, R, P without its first axis)
+        In pixels of the box, x first.
     """
-    if draw.matrix is None:
-        return None
-    signs = np.ones(len(patch))
-    signs[list(draw.flips)] = -1
-    matrix = draw.matrix * signs
-    axes = [torch.arange(size, device=device, dtype=torch.float32) - (size - 1) / 2 for size in patch]
-    grid = []
-    for row in reversed(range(len(patch))):
-        position = torch.full((), centre[row], device=device)
-        for column, offsets in enumerate(axes):
-            shape = [1] * len(patch)
-            shape[column] = -1
-            position = position + float(matrix[row, column]) * offsets.reshape(shape)
-        grid.append((position.expand(patch) * (2 / max(box[row] - 1, 1))) - 1)
-    return torch.stack(grid, dim=-1).unsqueeze(0)
+    axes = len(patch)
+    matrix = np.eye(axes) if draw.matrix is None else draw.matrix
+    lines = [torch.from_numpy(_grid_line(draw, axis, size).astype(np.float32)).to(device) for axis, size in enumerate(patch)]
+    deform = None if draw.elastic is None else _Deformation(draw.elastic, patch, draw.flips, device)
+    step = max(1, STRIP_PIXELS // math.prod(patch[1:]))
+    for start in range(0, patch[0], step):
+        rows = slice(start, min(start + step, patch[0]))
+        shifts = None if deform is None else deform.rows(rows)
+        positions = torch.empty((axes, rows.stop - rows.start, *patch[1:]), device=device)
+        for row, position in enumerate(reversed(positions.unbind())):
+            position.fill_(centre[row])
+            for column, line in enumerate([lines[0][rows], *lines[1:]]):
+                factor = float(matrix[row, column])
+                position.add_(line.reshape([-1 if axis == column else 1 for axis in range(axes)]), alpha=factor)
+                if shifts is not None and factor:
+                    position.add_(shifts[column], alpha=factor)
+        yield rows, positions
+
+
+def sampling_grid(positions: Tensor, box: Sequence[int]) -> Tensor:
+    """grid_sample's grid (1, P, A): the source positions, overwritten by what they are on a scale of [-1, 1]."""
+    for position, length in zip(reversed(positions.unbind()), box, strict=True):
+        position.mul_(2 / max(length - 1, 1)).sub_(1)
+    # Each coordinate stays by itself in memory: grid_sample reads that as fast, and interleaving them takes longer than all else here.
+    return positions.movedim(0, -1).unsqueeze(0)
+
+
+def _grid_line(draw: SampleDraw, axis: int, size: int) -> NDArray[np.float64]:
+    """Offsets from the centre of the pixels along an axis, on the distorted grid; its first and last pixel stay where they are."""
+    half = (size - 1) / 2
+    offsets = np.arange(size) - half
+    if draw.grid is not None:
+        cells = draw.grid.shape[1]
+        ends = np.concatenate([[0.0], np.cumsum(draw.grid[axis]) / cells])
+        offsets = 2 * half * np.interp(np.arange(size) / max(size - 1, 1), np.linspace(0, 1, cells + 1), ends) - half
+    return np.asarray(offsets[::-1] if axis in draw.flips else offsets, np.float64)
+
+
+def _control_points(elastic: NDArray[np.float64], patch: tuple[int, ...]) -> NDArray[np.float64]:
+    """Shifts in pixels."""
+    spacing = [size / (num - 3) for size, num in zip(patch, elastic.shape[1:], strict=True)]
+    return np.asarray(elastic * np.array(spacing).reshape(-1, *[1] * len(patch)))
+
+
+class _Deformation:
+    """The elastic shift of each pixel: control points through the splines' weights, axis by axis."""
+
+    def __init__(self, elastic: NDArray[np.float64], patch: tuple[int, ...], flips: tuple[int, ...], device: torch.device) -> None:
+        field = torch.from_numpy(_control_points(elastic, patch).astype(np.float32)).to(device)
+        self._weights = []
+        for axis, size in enumerate(patch):
+            weights = spline_matrix(size, elastic.shape[axis + 1] - 3)
+            flipped = np.ascontiguousarray(weights[::-1] if axis in flips else weights)
+            self._weights.append(torch.from_numpy(flipped.astype(np.float32)).to(device))
+        self._field = field
+
+    def rows(self, rows: slice) -> Tensor:
+        """Of some rows of the patch, fp32 (A, R, P without its first axis), in pixels."""
+        field = self._field
+        for weights in (self._weights[0][rows], *self._weights[1:]):
+            # The first of the remaining axes goes, the patch's comes last: after all of them they stand in their order.
+            field = torch.tensordot(field, weights, dims=([1], [1]))
+        return field

@@ -10,7 +10,7 @@ import click
 
 from autoseg import __version__
 from autoseg.cli.group import LazyGroup
-from autoseg.errors import AutosegError
+from autoseg.errors import OUT_OF_MEMORY, AutosegError
 
 EPILOG = """\b
 Examples, in a folder that holds raw/HandBone:
@@ -27,6 +27,8 @@ Examples, in a folder that holds raw/HandBone:
         "train": ("autoseg.cli.train", "train and validate folds"),
         "plan": ("autoseg.cli.plans", "look at plans and compare them"),
         "predict": ("autoseg.cli.predict", "segment images with trained folds"),
+        "evaluate": ("autoseg.cli.evaluate", "score predictions against labels"),
+        "compare": ("autoseg.cli.compare", "two evaluated runs, case by case"),
         "demo": ("autoseg.cli.demo", "a synthetic data set of hand X-rays, and its score"),
     },
     epilog=EPILOG,
@@ -38,7 +40,7 @@ def cli(debug: bool) -> None:
     """Segment medical images with nothing to configure."""
 
 
-OUT_OF_MEMORY = (
+NO_MEMORY_LEFT = (
     "the device ran out of memory; other programs may use it too (nvidia-smi lists them). What was saved is kept. Train with a smaller "
     "--batch, or plan for less: autoseg plan_and_preprocess --gpu-memory GIB."
 )
@@ -74,10 +76,10 @@ def main() -> None:
         click.echo(f"Error: {describe_os_error(error)}", err=True)
         sys.exit(2)
     except RuntimeError as error:
-        # torch's OutOfMemoryError by its name, and what its allocator for the CPU says: torch is not imported here.
-        if debug or not (type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator:" in str(error)):
+        # torch's OutOfMemoryError by its name: torch is not imported here.
+        if debug or not (type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in OUT_OF_MEMORY)):
             raise
-        click.echo(f"Error: {OUT_OF_MEMORY}", err=True)
+        click.echo(f"Error: {NO_MEMORY_LEFT}", err=True)
         sys.exit(2)
 
 

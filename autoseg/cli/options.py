@@ -117,6 +117,15 @@ def load_plan(file: Path) -> Plan:
     return plan if plan.name == file.stem else replace(plan, name=file.stem)
 
 
+def free_name(file: Path) -> Path:
+    """The file's name, or with a number behind it the first that is not taken: what a person wrote is not overwritten."""
+    name, number = file, 2
+    while name.exists():
+        name = file.with_name(f"{file.stem}_{number}{file.suffix}")
+        number += 1
+    return name
+
+
 def parse_folds(texts: tuple[str, ...], known: int) -> tuple[str, ...]:
     """Folds as typed: fold0..4, fold0,2, 0, all, several of them.
 

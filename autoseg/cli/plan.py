@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import choose_dataset, dataset_option, load_plan, plan_option, positive, workspace_option
+from autoseg.cli.options import choose_dataset, dataset_option, free_name, load_plan, plan_option, positive, workspace_option
 from autoseg.cli.progress import Bar, duration, size
 from autoseg.cli.splits import grouped, made_splits
 from autoseg.errors import UsageError
@@ -254,7 +254,7 @@ def set_aside(file: Path, known: Plan, plan: Plan) -> str:
     """Keep a plan that is replaced, which a person may have edited, beside the folder of plans; and the words that say so."""
     from autoseg.io.atomic import write_bytes
 
-    earlier = file.parent.with_name(f"plan_{file.stem}_earlier.json")
+    earlier = free_name(file.parent.with_name(f"plan_{file.stem}_earlier.json"))
     write_bytes(earlier, file.read_bytes())
     if known.budget != plan.budget:
         which = f"the one for {known.budget.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
     from autoseg.workspace import Workspace
 
 PATH = click.Path(path_type=Path)
+FORMAT_HELP = (
+    "What to write, several at once (masks,overlay): masks, map, rle (submission.csv), polygons (HandBone JSON), coco, probabilities, npz, "
+    "overlay.  [default: masks, or map where classes exclude each other; rle for HandBone]"
+)
 EPILOG = """\b
 Examples:
   autoseg predict --ensemble                             the data set's own test images, all trained folds
   autoseg predict --ensemble -i hand.png -o out          one image
   autoseg predict --folds fold0 -i images -o out --no-tta  one fold, faster
+  autoseg predict --ensemble --format masks,overlay      pictures to look at beside the masks
+  autoseg predict --ensemble --part 2/5                  the second of five jobs that write into one folder
 """
 
 
@@ -38,6 +45,8 @@ Examples:
 @click.option("--plan", "plan_name", metavar="NAME", help="Plan, if several are trained.")
 @click.option("--trainer", metavar="NAME", help="Trainer, if several are trained.")
 @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1.  [default: the first GPU, else the CPU]")
+@click.option("--format", "format_text", metavar="NAMES", help=FORMAT_HELP)
+@click.option("--part", "part_text", metavar="K/N", help="Only every N-th image, from the K-th on: for job arrays.")
 @click.option("--overwrite", is_flag=True, help="Predict finished cases again.")
 @workspace_option
 @click.pass_context
@@ -54,6 +63,8 @@ def command(
     plan_name: str | None,
     trainer: str | None,
     device: str | None,
+    format_text: str | None,
+    part_text: str | None,
     overwrite: bool,
     workspace: Path,
 ) -> None:
@@ -62,28 +73,53 @@ def command(
         raise UsageError(f"--step must lie above 0 and up to 1, got {step:g}")
     if ensemble and folds is not None:
         raise UsageError("--ensemble and --folds exclude each other: --ensemble takes all finished folds.")
+    part = None if part_text is None else parse_part(part_text)
     place, folder = choose_dataset(workspace, dataset, results_suffice=source is not None)
 
     from autoseg.infer.devices import parse_devices
+    from autoseg.infer.files import choose_part
+    from autoseg.infer.formats import parse_formats
     from autoseg.io.filenames import image_stem
     from autoseg.io.layouts import read_dataset
     from autoseg.predictor import Predictor
 
+    formats = None if format_text is None else parse_formats(format_text)
     raw = read_dataset(folder) if folder.is_dir() else None
     cases = choose_cases(raw, folder, source)
     choice = choose(place, folder.name, plan_name, config, trainer, ensemble=ensemble, folds=folds)
     used = parse_devices(device)
     if len(used) > 1:
         raise UsageError(f"--device {device}: predict uses one device; name one of them.")
-    click.echo(f"Predicting {count(len(cases), 'image')} with {choice.run.name}, {choice.note}, on {used[0]}")
+    num = len(choose_part(cases, part))
+    of = "" if part is None else f" of {len(cases)} (part {part[0]}/{part[1]})"
+    if not num:
+        click.echo(f"Part {part_text} holds no image: there are {len(cases)}")
+        return
+    click.echo(f"Predicting {count(num, 'image')}{of} with {choice.run.name}, {choice.note}, on {used[0]}")
     predictor = Predictor.from_choice(choice, device=used[0], tta=not no_tta, step=step)
     run = "ensemble" if ensemble else f"{predictor.stage}-fold{'_'.join(choice.folds)}"
     out = output or place.predictions(folder.name) / (run if source is None else f"{run}_{image_stem(source.resolve())}")
     if source is not None and out.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"-o {out} lies in the folder of the images to predict; name a folder outside of {source}.")
     with Bar("Predicting", "image") as bar:
-        outcome = predictor.predict_files(cases, out, dataset=raw, overwrite=overwrite, progress=bar)
-    context.exit(conclude(outcome, out))
+        outcome = predictor.predict_files(
+            cases, out, dataset=raw, overwrite=overwrite, formats=formats, part=part, progress=bar
+        )  # fmt: skip
+    context.exit(conclude(outcome, out, len(cases) if part else 0))
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """--part as typed: 2/5 is the second of five parts.
+
+    Examples
+    --------
+    >>> parse_part("2/5")
+    (2, 5)
+    """
+    match = re.fullmatch(r"([0-9]+)/([0-9]+)", text.strip())
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--part {text}: say which of how many, 2/5 for instance, from 1/5 to 5/5.")
+    return int(match[1]), int(match[2])
 
 
 def choose_cases(raw: Dataset | None, folder: Path, source: Path | None) -> list[Case]:
@@ -112,13 +148,18 @@ def choose(
     return choose_folds(run, wanted, ensemble=ensemble, total=total)
 
 
-def conclude(outcome: Outcome, out: Path) -> int:
-    """Say what was done; the exit code."""
+def conclude(outcome: Outcome, out: Path, total: int = 0) -> int:
+    """Say what was done, and of parts what is left of all `total` images; the exit code."""
+    if outcome.added:
+        click.echo(f"{count(len(outcome.added), 'image')} predicted before: the formats that were missing were made from the masks")
     if outcome.skipped:
         click.echo(f"{count(len(outcome.skipped), 'image')} finished before; --overwrite predicts again")
     for name, reason in outcome.failures.items():
         click.echo(f"Failed: {name}: {reason}", err=True)
-    finished = len(outcome.done) + len(outcome.skipped)
+    for file, num in outcome.joined.items():
+        if num < total:
+            click.echo(f"{file} holds {num} of {total} images so far; the other parts, or the same command without --part, add theirs")
+    finished = outcome.num_finished
     failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
     click.echo(f"Predictions of {count(finished, 'image')} in {out}{failed}" if finished else f"No image could be predicted{failed}")
     return 1 if outcome.failures else 0

@@ -22,9 +22,16 @@ BAR = "{desc} {percentage:3.0f}%|{bar}| {postfix}"
 
 
 class Screen:
-    """Where `trainers.train_folds` shows its progress."""
+    """Where `trainers.train_folds` shows its progress.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    queued : bool
+        Other processes write to the same screen: lines instead of a bar, and the time that is left is this fold's.
+    """
+
+    def __init__(self, *, queued: bool = False) -> None:
+        self._queued = queued
         self._bar: tqdm[Any] | None = None
         self._steps = 0
         self._said = time.monotonic()
@@ -37,9 +44,10 @@ class Screen:
     def step(self, fold: str, progress: float, loss: float, remaining_s: float) -> None:
         """After every step."""
         self._steps += 1
-        left = f"{duration(remaining_s)} left for all folds" if self._steps > WARM_STEPS else ""
+        whose = "" if self._queued else " for all folds"
+        left = f"{duration(remaining_s)} left{whose}" if self._steps > WARM_STEPS else ""
         shown = "" if math.isnan(loss) else f"loss {loss:.3f}"
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self._queued:
             if self._bar is None:
                 self._bar = tqdm(total=TICKS, desc=name_of(fold), bar_format=BAR, dynamic_ncols=True)
             self._bar.update(int(TICKS * progress) - self._bar.n)

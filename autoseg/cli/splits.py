@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import AGAIN
+from autoseg.cli.options import AGAIN, free_name
 
 if TYPE_CHECKING:
     from autoseg.case import Dataset
@@ -34,6 +34,8 @@ def grouped(place: Workspace, raw: Dataset, given: str | None) -> tuple[Dataset,
     if pattern:
         try:
             raw = group_by_name(raw, pattern)
+            if len(partition([(case.name, case.group) for case in raw.train])) < 2:
+                raise UsageError(f"--group-regex {pattern} puts all cases into one group; folds need two, because a group is never split.")
         except UsageError as error:
             if given is not None:
                 raise
@@ -86,10 +88,12 @@ def made_splits(place: Workspace, fingerprint: Fingerprint, *, regrouped: bool =
         if not outdated:
             _say_of_known(file, known, fingerprint, split)
             return known
-        earlier = file.with_name("splits_earlier.json")
+        splits = make_splits(fingerprint)
+        earlier = free_name(file.with_name("splits_earlier.json"))
         file.replace(earlier)
         click.echo(f"  {outdated}: the folds are made anew; the earlier ones are in {earlier}")
-    splits = make_splits(fingerprint)
+    else:
+        splits = make_splits(fingerprint)
     save_json(file, splits)
     for key in ("groups", "folds", "balance", "missing"):
         if key in splits.reasons:

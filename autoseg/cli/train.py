@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -14,8 +11,9 @@ import click
 from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, load_plan, parse_folds, plan_option, positive, workspace_option
 from autoseg.cli.progress import Bar, duration
 from autoseg.cli.screen import Screen
+from autoseg.cli.side_by_side import side_by_side
 from autoseg.errors import DeviceError, UsageError
-from autoseg.recipe import LossName, OptimizerName, ScheduleName
+from autoseg.recipe import AUGMENTATIONS, LossName, OptimizerName, ScheduleName
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 
 GIB = 1024**3
 LOSSES, OPTIMIZERS, SCHEDULES = (", ".join(get_args(names)) for names in (LossName, OptimizerName, ScheduleName))
+AUGMENTATION_NAMES = ", ".join(AUGMENTATIONS)
 
 EPILOG = """\b
 Examples:
@@ -57,10 +56,17 @@ The same command again continues what was stopped and skips what is done.
 @click.option("--loss", metavar="NAME", help=f"{LOSSES}.  [default: the plan's]")
 @click.option("--optimizer", metavar="NAME", help=f"{OPTIMIZERS}; brings its own rate, schedule and warm-up.  [default: the recipe's]")
 @click.option("--schedule", metavar="NAME", help=f"{SCHEDULES}.  [default: the recipe's]")
+@click.option("--augmentation", metavar="NAME", help=f"{AUGMENTATION_NAMES}.  [default: the plan's]")
 @click.option("--warmup", type=float, metavar="SHARE", help="Share of the training over which the rate rises.  [default: the recipe's]")
 @click.option("--batch", type=int, metavar="N", help="Samples in a step; its memory is traced first.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Another seed, other random draws.")
+@click.option("--patience", type=int, metavar="N", help="End a fold after N epochs without a better smoothed validation Dice.")
+@click.option("--ema", type=float, metavar="DECAY", help="Predict with a moving average of the weights; 0.999, say.")
+@click.option("--from", "source", type=Path, metavar="CHECKPOINT", help="Fine-tune: start from a checkpoint file, or a folder of results.")
+@click.option("--track", multiple=True, metavar="NAME", help="Write the curve to tensorboard, wandb or mlflow, too; may be repeated.")
+@click.option("--deterministic", is_flag=True, help="The same weights every time on the same machine; may be slower.")
 @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1; cuda:0,1 trains folds side by side.  [default: the first GPU]")
+@click.option("--queued", is_flag=True, hidden=True, help="One of several processes of a command, which has the last word itself.")
 @click.option("--restart", is_flag=True, help="Discard what these folds have trained so far.")
 @click.pass_context
 def command(
@@ -78,10 +84,17 @@ def command(
     loss: LossName | None,
     optimizer: OptimizerName | None,
     schedule: ScheduleName | None,
+    augmentation: str | None,
     warmup: float | None,
     batch: int | None,
     seed: int,
+    patience: int | None,
+    ema: float | None,
+    source: Path | None,
+    track: tuple[str, ...],
+    deterministic: bool,
     device: str | None,
+    queued: bool,
     restart: bool,
 ) -> None:
     """Train and validate folds of a configuration: one that the plan has, such as 2d, 2d_lowres, 2d_cascade."""
@@ -103,8 +116,12 @@ def command(
         loss=loss,
         optimizer=optimizer,
         schedule=schedule,
+        augmentation=augmentation,
         warmup=warmup,
         seed=seed,
+        patience=patience,
+        ema=ema,
+        deterministic=deterministic,
     )
     plan, raw = load(place, folder, plan_name), read_dataset(folder)
     check_data(place, plan, raw)
@@ -115,8 +132,6 @@ def command(
     devices = choose_devices(device, plan, config, folds=len(chosen))
     store = PreparedStore(place.store_folder(plan.dataset, plan_key(plan, plan.stages[config])))
     previous = stage_before(place, plan, config, splits, trainer, store)
-    if len(devices) > 1 and len(chosen) > 1:
-        context.exit(side_by_side(context, chosen, devices))
     if hours is None and epochs is None:
         hours = plan.budget.hours
     job = Job(
@@ -132,14 +147,22 @@ def command(
         restart=restart,
         begun=begun,
         previous=previous,
+        source=source,
+        track=track,
     )
+    if len(devices) > 1 and len(chosen) > 1:
+        code = side_by_side(context, job, devices)
+        if code < 128:
+            conclude(job, finished_folds(job), num_folds=len(splits.folds))
+        context.exit(code)
     try:
-        summaries = train_folds(job, Screen())
+        summaries = train_folds(job, Screen(queued=queued))
     except Interrupted as stop:
         if restart:
             raise stop.adding("Leave out --restart then: it would begin anew.") from None
         raise
-    conclude(job, summaries, num_folds=len(splits.folds))
+    if not queued:
+        conclude(job, summaries, num_folds=len(splits.folds))
 
 
 def load(place: Workspace, folder: Path, name: str) -> Plan:
@@ -206,8 +229,11 @@ def stage_before(place: Workspace, plan: Plan, config: str, splits: Splits, trai
     if stage.previous is None:
         return None
     val = {str(number): fold.val for number, fold in enumerate(splits.folds)}
+    needed = {name for fold in splits.folds for name in (*fold.train, *fold.val)}
     with Bar(f"Preparing the channels of {stage.previous}", "case") as bar:
-        return prepare_previous_stage(place, plan, stage, trainer=trainer, val=val, store=store, workers=count_cores(), progress=bar)
+        return prepare_previous_stage(
+            place, plan, stage, trainer=trainer, val=val, needed=needed, store=store, workers=count_cores(), progress=bar
+        )
 
 
 def choose_devices(given: str | None, plan: Plan, config: str, *, folds: int) -> tuple[torch.device, ...]:
@@ -240,49 +266,6 @@ def check_memory(plan: Plan, config: str, total_bytes: int, device: str) -> None
         )
 
 
-def side_by_side(context: click.Context, chosen: tuple[str, ...], devices: tuple[torch.device, ...]) -> int:
-    """One process per device, which trains its share of the folds with this command's options; the worst exit code.
-
-    Ctrl-C and SIGTERM reach every process, and each saves what it has.
-    """
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def pass_on(number: int, frame: object) -> None:
-        for process in processes:
-            process.send_signal(number)
-
-    earlier = signal.signal(signal.SIGTERM, pass_on)
-    for k, device in enumerate(devices[: len(chosen)]):
-        mine = chosen[k :: len(devices)]
-        click.echo(f"{device}: fold {', '.join(mine)}")
-        command_line = [sys.executable, "-m", "autoseg", "train", context.params["config"], ",".join(mine), *as_arguments(context)]
-        processes.append(subprocess.Popen([*command_line, "--device", str(device)]))  # noqa: S603 - our own command, no shell
-    try:
-        codes = [process.wait() for process in processes]
-    except KeyboardInterrupt:
-        # The children got it too and are saving.
-        codes = [process.wait() for process in processes]
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
-        for process in processes:
-            if process.poll() is None:
-                process.terminate()
-    # A process that a signal killed has a negative code; a shell says 128 and the signal's number.
-    return max(128 - code if code < 0 else code for code in codes)
-
-
-def as_arguments(context: click.Context) -> list[str]:
-    """The options of this call as they would be typed, --device apart."""
-    arguments: list[str] = []
-    for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
-        if not isinstance(parameter, click.Option) or parameter.name == "device" or value is None or value is False:
-            continue
-        name = max(parameter.opts, key=len)
-        arguments += [name] if value is True else [name, str(value)]
-    return arguments
-
-
 def _warn_of_hours(plan: Plan, config: str, device: torch.device, folds: int) -> None:
     from dataclasses import replace
 
@@ -299,10 +282,20 @@ def _warn_of_hours(plan: Plan, config: str, device: torch.device, folds: int) ->
     )
 
 
+def finished_folds(job: Job) -> dict[str, Summary]:
+    """The scores of the job's folds that are finished."""
+    from autoseg.evaluate import load_summary
+
+    files = {fold: job.folder(fold).summary for fold in job.folds}
+    return {fold: load_summary(file) for fold, file in files.items() if file.is_file()}
+
+
 def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None:
     """The Dice of all folds together, and the next command."""
     from autoseg.infer.folds import find_folds
 
+    if not summaries:
+        return
     scored = {fold: summary.mean["dice"] for fold, summary in summaries.items() if summary.mean.get("dice") is not None}
     if len(scored) > 1:
         values = [value for value in scored.values() if value is not None]

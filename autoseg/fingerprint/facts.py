@@ -101,11 +101,6 @@ class CaseFacts:
         facts = self.classes[k]
         return None if facts is None else tuple(c * s for c, s in zip(facts.centroid, self.spacing, strict=True))
 
-    def relative_centroid(self, k: int) -> tuple[float, ...] | None:
-        """Centroid of class `k` as a share of the image, each axis in [0, 1); None if absent."""
-        facts = self.classes[k]
-        return None if facts is None else tuple((c + 0.5) / n for c, n in zip(facts.centroid, self.shape, strict=True))
-
 
 #: Raised when a field changes its meaning or a measurement its method; an older fingerprint is measured again.
 FINGERPRINT_VERSION = 3

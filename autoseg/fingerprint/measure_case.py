@@ -15,6 +15,7 @@ from scipy import ndimage
 from autoseg.case import Case, LoadedCase
 from autoseg.fingerprint.facts import CaseFacts, ClassFacts, Intensity
 from autoseg.fingerprint.sketch import SKETCH_SIZE, Sketch, shrink, shrink_classes
+from autoseg.io.filenames import files_in
 from autoseg.labels import CodeMap
 
 #: Values drawn per case and channel for foreground statistics (nnU-Net draws 10,000).
@@ -25,7 +26,8 @@ PERCENTILE_SAMPLES = 1_000_000
 
 def files_of(case: Case) -> tuple[Path, ...]:
     """All files of a case, images before labels."""
-    return case.images + (case.truth.files if case.truth else ())
+    images = tuple(file for image in case.images for file in files_in(image))
+    return images + (case.truth.files if case.truth else ())
 
 
 def identity_of_files(files: Iterable[Path], root: Path) -> str:

@@ -9,18 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoseg.case import Case, Dataset
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, DataError
 from autoseg.infer.cascade import prepare_stages, segment_stages
 from autoseg.infer.case import Model, Segmentation
-from autoseg.infer.export import is_written, remove_segmentation, segmentation_rows, write_segmentation, written_rows
+from autoseg.infer.formats import FORMATS, JoinedFormat, choose_formats, read_segmentation
 from autoseg.infer.record import Journal, RunRecord
 from autoseg.io.cases import read_case
-from autoseg.io.submission import SubmissionRow, write_submission
+from autoseg.io.writers import remove_prediction
 from autoseg.plan import Plan
 from autoseg.preprocess.prepared import Prepared
 
 Progress = Callable[[int, int], None]
-SUBMISSION = "submission.csv"
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +41,10 @@ class Job:
         How they are made; cases that an equal run finished are skipped.
     overwrite : bool
         Predict them again.
+    formats : tuple of str, optional
+        Names in FORMATS; None: `infer.formats.choose_formats` says which.
+    part : (int, int), optional
+        Only this part of the cases, from 1, of how many: all parts may run at the same time.
     """
 
     model: Model
@@ -51,6 +54,28 @@ class Job:
     out: Path
     record: RunRecord
     overwrite: bool = False
+    formats: tuple[str, ...] | None = None
+    part: tuple[int, int] | None = None
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The formats that are written."""
+        submits = self.dataset.submission == "rle-csv"
+        return choose_formats(self.formats, self.plan.labels, self.plan.num_axes, submits=submits)
+
+    def place(self, name: str, case: Case) -> Path:
+        """Where a format of a case lies."""
+        return FORMATS[name].place(self.out, case, self.plan.labels, self.plan.num_axes)
+
+    def is_written(self, name: str, case: Case) -> bool:
+        """True if it is there."""
+        return FORMATS[name].is_written(self.place(name, case), case, self.plan.labels, self.plan.num_axes)
+
+    def remove(self, case: Case) -> None:
+        """Take all formats of a case away."""
+        for name, kind in FORMATS.items():
+            if not kind.refusal(self.plan.labels, self.plan.num_axes):
+                remove_prediction(self.place(name, case))
 
 
 @dataclass(kw_only=True)
@@ -61,91 +86,148 @@ class Outcome:
     ----------
     done, skipped : list of str
         Names of the cases that were predicted, and of those that were finished before.
+    added : list of str
+        Those that were predicted before and got formats that were missing.
     failures : dict of str -> str
         Case -> why it could not be predicted.
+    joined : dict of str -> int
+        File of all images (submission.csv) -> the images in it.
     """
 
     done: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    joined: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def num_finished(self) -> int:
+        """Cases that are predicted."""
+        return len(self.done) + len(self.skipped) + len(self.added)
+
+
+def choose_part(cases: Sequence[Case], part: tuple[int, int] | None) -> list[Case]:
+    """Every n-th case in the order of their names, from the part's own place on; all of them without a part."""
+    if part is None:
+        return list(cases)
+    return sorted(cases, key=lambda case: case.name)[part[0] - 1 :: part[1]]
 
 
 def predict_cases(job: Job, cases: Sequence[Case], progress: Progress | None = None) -> Outcome:
-    """Predict every case that is not finished. One that fails is set aside with its reason, and the others go on.
+    """Predict every case of the part that is not finished. One that fails is set aside with its reason, and the others go on.
 
     Parameters
     ----------
     job : Job
     cases : sequence of Case
+        Of all parts.
     progress : callable(done, total), optional
         Called after each case, skipped ones included.
+
+    Raises
+    ------
+    UsageError
+        If a format cannot hold the plan's predictions.
     """
-    journal = Journal(job.out, job.record)
+    formats = job.chosen
+    journal = Journal(job.out, job.record, job.part)
     outcome = Outcome()
-    labels, num_axes = job.plan.labels, job.plan.num_axes
-    rows: list[SubmissionRow] = []
+    chosen = choose_part(cases, job.part)
     pending = []
-    for case in cases:
-        if not job.overwrite and journal.has(case) and is_written(job.out, case, labels, num_axes):
+    for case in chosen:
+        missing = [name for name in formats if not job.is_written(name, case)]
+        if job.overwrite or not journal.has(case):
+            pending.append(case)
+        elif not missing:
             outcome.skipped.append(case.name)
+        elif _add(job, case, missing):
+            outcome.added.append(case.name)
         else:
-            journal.forget(case)
             pending.append(case)
     try:
-        for case, result in _work(job, pending):
-            if isinstance(result, Exception):
-                outcome.failures[case.name] = _reason(case, result)
-                remove_segmentation(job.out, case, labels, num_axes)  # an earlier model's
+        for case, error in _work(job, journal, pending):
+            if error is not None:
+                outcome.failures[case.name] = _reason(case, error)
+                job.remove(case)  # an earlier model's
             else:
                 journal.add(case)
                 outcome.done.append(case.name)
-                rows += result
             if progress is not None:
-                progress(len(outcome.done) + len(outcome.failures) + len(outcome.skipped), len(cases))
+                progress(outcome.num_finished + len(outcome.failures), len(chosen))
     finally:
         journal.write()
-    if _submits(job):
-        skipped = [case for case in cases if case.name in set(outcome.skipped)]
-        _submit(job, rows + [row for case in skipped for row in written_rows(job.out, case, labels)], outcome)
+    for kind in FORMATS.values():
+        if isinstance(kind, JoinedFormat) and kind in map(FORMATS.get, formats):
+            _join(job, kind, cases, outcome)
+        elif isinstance(kind, JoinedFormat) and outcome.done:
+            # Written by an earlier run with another --format: not all of it is true any more.
+            (job.out / kind.joined).unlink(missing_ok=True)
     return outcome
 
 
-def _submit(job: Job, rows: list[SubmissionRow], outcome: Outcome) -> None:
+def _add(job: Job, case: Case, missing: Sequence[str]) -> bool:
+    """Make formats from the masks or the map that are there; False if they do not suffice."""
+    bases = [name for name in ("map", "masks") if not FORMATS[name].refusal(job.plan.labels, job.plan.num_axes)]
+    if any(FORMATS[name].needs_probabilities for name in missing) or not any(job.is_written(name, case) for name in bases):
+        return False
     try:
-        write_submission(job.out / SUBMISSION, rows, job.plan.labels.classes)
-    except ValueError as error:  # two images of one name: the masks are written all the same
-        outcome.failures[SUBMISSION] = str(error)
+        segmentation = read_segmentation(job.out, case, job.plan.labels, job.plan.num_axes)
+        for name in missing:
+            FORMATS[name].write(job.place(name, case), case, segmentation)
+    except (DataError, OSError) as error:
+        log.info("%s is predicted again: %s", case.name, error)
+        return False
+    return True
 
 
-def _work(job: Job, cases: Sequence[Case]) -> Iterator[tuple[Case, list[SubmissionRow] | Exception]]:
-    """Each case with its rows once it is written, or with what went wrong. At most one is read ahead and one being written."""
+def _join(job: Job, kind: JoinedFormat, cases: Sequence[Case], outcome: Outcome) -> None:
+    """Write a file of all images from the pieces of those that are finished; again if another part added its own meanwhile."""
+    labels, num_axes = job.plan.labels, job.plan.num_axes
+    places = [(case, kind.place(job.out, case, labels, num_axes)) for case in sorted(cases, key=lambda case: case.name)]
+    joined: list[tuple[Case, Path]] | None = None
+    while (found := [(case, path) for case, path in places if path.is_file()]) != joined:
+        joined = found
+        try:
+            kind.join(job.out / kind.joined, joined, labels)
+        except ValueError as error:  # two images of one name: what is written per image is there all the same
+            outcome.failures[kind.joined] = str(error)
+            return
+    outcome.joined[kind.joined] = len(joined)
+
+
+def _work(job: Job, journal: Journal, cases: Sequence[Case]) -> Iterator[tuple[Case, Exception | None]]:
+    """Each case once it is written, or with what went wrong. At most one is read ahead and one being written."""
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         read: Future[tuple[Prepared, ...]] | None = None
-        writing: tuple[Case, Future[list[SubmissionRow]]] | None = None
+        writing: tuple[Case, Future[None]] | None = None
+        probabilities = any(FORMATS[name].needs_probabilities for name in job.chosen)
         for i, case in enumerate(cases):
             current = read or reader.submit(_read, job, case)
             read = reader.submit(_read, job, cases[i + 1]) if i + 1 < len(cases) else None
             result: Segmentation | Exception
             try:
-                result = segment_stages(job.model, current.result())
+                result = segment_stages(job.model, current.result(), probabilities=probabilities)
             except Exception as error:  # set aside, reported by the caller
                 result = error
             if writing is not None:
                 yield _settle(*writing)
                 writing = None
+            is_known = journal.has(case)
+            journal.forget(case)
             if isinstance(result, Exception):
                 yield case, result
             else:
-                writing = case, writer.submit(_write, job, case, result)
+                writing = case, writer.submit(_write, job, case, result, is_known)
         if writing is not None:
             yield _settle(*writing)
 
 
-def _settle(case: Case, writing: Future[list[SubmissionRow]]) -> tuple[Case, list[SubmissionRow] | Exception]:
+def _settle(case: Case, writing: Future[None]) -> tuple[Case, Exception | None]:
     try:
-        return case, writing.result()
+        writing.result()
     except Exception as error:  # set aside, reported by the caller
         return case, error
+    return case, None
 
 
 def _read(job: Job, case: Case) -> tuple[Prepared, ...]:
@@ -153,13 +235,11 @@ def _read(job: Job, case: Case) -> tuple[Prepared, ...]:
     return prepare_stages(job.model, loaded, job.plan, job.stage)
 
 
-def _write(job: Job, case: Case, segmentation: Segmentation) -> list[SubmissionRow]:
-    write_segmentation(job.out, case, segmentation)
-    return segmentation_rows(case, segmentation) if _submits(job) else []
-
-
-def _submits(job: Job) -> bool:
-    return job.dataset.submission == "rle-csv" and job.plan.num_axes == 2 and not job.plan.labels.exclusive
+def _write(job: Job, case: Case, segmentation: Segmentation, is_known: bool) -> None:
+    if not is_known:
+        job.remove(case)  # formats of another model or of another image that are not asked for now would stand beside the new ones
+    for name in job.chosen:
+        FORMATS[name].write(job.place(name, case), case, segmentation)
 
 
 def _reason(case: Case, error: Exception) -> str:

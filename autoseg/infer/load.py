@@ -50,7 +50,7 @@ def load_model(paths: Sequence[Path], device: torch.device, *, tta: bool = True,
     first: Checkpoint | None = None
     for path in paths:
         checkpoint = load_checkpoint(path)
-        first = first or replace(checkpoint, weights={}, optimizer={})
+        first = first or replace(checkpoint, weights={}, trained={}, optimizer={})
         _check_alike(first, checkpoint, path)
         nets.append(load_net(checkpoint, device))
         sums[path] = tuple(part for part in checkpoint.previous.split(",") if part)

@@ -1,4 +1,7 @@
-"""OUT/predict.json: how the predictions of a folder were made, and of which input files; a second run reads it and skips them."""
+"""How the predictions of a folder were made, and of which input files: a second run reads it and skips them.
+
+OUT/predict.json; of each part of a run (--part) predict-2-of-5.json.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,11 @@ from typing import ClassVar
 from autoseg.budget import Precision
 from autoseg.case import Case
 from autoseg.errors import FileFormatError, UsageError
+from autoseg.io.filenames import files_in
 from autoseg.io.json_files import load_json, save_json
 
 RECORD = "predict.json"
+PART_RECORD = "predict-{}-of-{}.json"
 #: Seconds between two writings of the record: what was finished since is predicted again after a crash, no more.
 WRITE_S = 2.0
 
@@ -65,11 +70,16 @@ class RunRecord:
 class Journal:
     """The record of a folder while its cases are predicted.
 
+    Parts of a run (--part) keep a record each, so that they never write the same file: predict-2-of-5.json. All of them are read; a run
+    without parts takes them over into predict.json.
+
     Parameters
     ----------
     folder : Path
     record : RunRecord
         Of this run, `done` empty.
+    part : (int, int), optional
+        This one, from 1, and how many there are.
 
     Raises
     ------
@@ -77,19 +87,28 @@ class Journal:
         If the folder holds files that are no predictions.
     """
 
-    def __init__(self, folder: Path, record: RunRecord) -> None:
-        self.path = folder / RECORD
-        if not self.path.exists() and folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+    def __init__(self, folder: Path, record: RunRecord, part: tuple[int, int] | None = None) -> None:
+        self.path = folder / (RECORD if part is None else PART_RECORD.format(*part))
+        records = [folder / RECORD, *sorted(folder.glob(PART_RECORD.format("*", "*")))]
+        held = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+        if held and not any(path.exists() for path in records):
             # A case's earlier output is replaced or removed: among files of somebody else that would be theirs.
             raise UsageError(f"{folder} is not empty and holds no predictions (no {RECORD}); name another folder (-o), a new or empty one.")
         self.record = record
-        self.done = self._earlier()
+        self.done: dict[str, str] = {}
+        #: What other parts had finished when this one began.
+        self.others: dict[str, str] = {}
+        for path in records:
+            (self.done if part is None or path == self.path else self.others).update(self._earlier(path))
         self._written = 0.0
         self.write()
+        for path in records if part is None else ():
+            if path != self.path:
+                path.unlink(missing_ok=True)
 
     def has(self, case: Case) -> bool:
         """True if the case was finished by an equal run, from the same files."""
-        return self.done.get(case.name) == file_stamp(case)
+        return file_stamp(case) in (self.done.get(case.name), self.others.get(case.name))
 
     def add(self, case: Case) -> None:
         """Mark a case as finished; reaches the disk within `WRITE_S` or by `write`."""
@@ -100,30 +119,33 @@ class Journal:
     def forget(self, case: Case) -> None:
         """Mark a case as unfinished."""
         self.done.pop(case.name, None)
+        self.others.pop(case.name, None)
 
     def write(self) -> None:
         """Write the record to the disk."""
         self._written = time.monotonic()
         save_json(self.path, replace(self.record, done=dict(self.done)))
 
-    def _earlier(self) -> dict[str, str]:
-        if not self.path.exists():
+    def _earlier(self, path: Path) -> dict[str, str]:
+        """What a record says is finished; one of another model is removed, so that no later run takes its word for these files."""
+        if not path.exists():
             return {}
         try:
-            earlier = load_json(self.path, RunRecord)
+            earlier = load_json(path, RunRecord)
         except FileFormatError as error:
-            log.warning("predicting all cases again: %s", error)
+            log.warning("predicting its cases again: %s", error)
             return {}
         if earlier.is_like(self.record):
             return dict(earlier.done)
-        log.info("%s holds predictions of another model or with other options; they are made again", self.path.parent)
+        log.info("%s is of another model or with other options; its cases are predicted again", path)
+        path.unlink(missing_ok=True)
         return {}
 
 
 def file_stamp(case: Case) -> str:
     """Sizes and times of a case's input files; changes when one of them does. Missing files count as nothing."""
     parts = []
-    for path in case.images:
+    for path in (file for image in case.images for file in files_in(image)):
         try:
             status = path.stat()
             parts.append(f"{path.absolute()}:{status.st_size}:{status.st_mtime_ns}")

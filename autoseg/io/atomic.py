@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
+import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +16,12 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well the file written there takes its place.
 
-    The name keeps the suffix (writers choose a format by it) and holds the process id, so that two processes never share one.
+    The name keeps the suffix (writers choose a format by it) and holds the process, the machine and the thread, so that no two writers
+    ever share one, on a shared disk either.
     On an exception the temporary file goes and an earlier `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     try:
         yield temporary
         with temporary.open("rb+") as handle:
@@ -25,6 +29,11 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    who = f"{zlib.crc32(platform.node().encode()):x}{threading.get_native_id():x}"
+    return path.with_name(f".tmp-{os.getpid()}-{who}-{path.name}")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -45,7 +54,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     A folder of that name is so always complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:

@@ -31,6 +31,32 @@ def image_suffix(path: Path) -> str:
     return next((suffix for suffix in IMAGE_SUFFIXES if name.endswith(suffix)), "")
 
 
+def is_dicom(path: Path) -> bool:
+    """True for a DICOM file: by its suffix, or without a known one (IM0001, 1.2.840.113) by the mark at byte 128.
+
+    A DICOMDIR has the mark, too, and is no image.
+    """
+    if suffix := image_suffix(path):
+        return suffix in DICOM_SUFFIXES
+    if path.name.upper() == "DICOMDIR" or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def says_how_it_lies(path: Path) -> bool:
+    """True for a file with a header of directions, and for a folder, which is a series of DICOM slices."""
+    return image_suffix(path) in VOLUME_SUFFIXES or path.is_dir()
+
+
+def files_in(path: Path) -> list[Path]:
+    """The file itself; of a folder, which is a series of DICOM slices, its files."""
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
 def image_stem(path: Path) -> str:
     """The file name without its image suffix.
 
@@ -63,4 +89,4 @@ def nested_image_files(folder: Path) -> Iterator[Path]:
 
 def _is_image(path: Path) -> bool:
     # A link that leads nowhere counts: it is reported when it is read, not passed over.
-    return not path.name.startswith(".") and image_suffix(path) != "" and not path.is_dir()
+    return not path.name.startswith(".") and (image_suffix(path) != "" or is_dicom(path)) and not path.is_dir()

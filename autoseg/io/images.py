@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from autoseg.errors import DataError
 from autoseg.geometry import Geometry, overlays
 from autoseg.io.decoded import Decoded, unreadable
-from autoseg.io.filenames import DICOM_SUFFIXES, IMAGE_SUFFIXES, VOLUME_SUFFIXES, image_suffix
+from autoseg.io.filenames import IMAGE_SUFFIXES, VOLUME_SUFFIXES, image_suffix, is_dicom, says_how_it_lies
 from autoseg.io.orientation import Orientation
 
 
@@ -71,7 +71,7 @@ class Image:
 
 
 def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
-    """One image file of any format.
+    """One image file of any format, or a folder of DICOM slices.
 
     Parameters
     ----------
@@ -85,10 +85,17 @@ def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
         Naming the file: missing, unreadable, truncated, animated, of an unknown format.
     """
     suffix = image_suffix(path)
+    if path.is_dir():
+        from autoseg.io.series import read_series
+
+        return _readable(path, read_series(path))
     if not path.is_file():
-        reason = "is a folder" if path.is_dir() else "does not exist, or is a link that leads nowhere"
-        raise unreadable(path, reason)
-    if suffix in VOLUME_SUFFIXES or suffix in DICOM_SUFFIXES or (not suffix and is_dicom(path)):
+        raise unreadable(path, "does not exist, or is a link that leads nowhere")
+    if is_dicom(path):
+        from autoseg.io.dicom import read_dicom
+
+        return _readable(path, read_dicom(path))
+    if suffix in VOLUME_SUFFIXES:
         from autoseg.io.volumes import read_volume
 
         return _readable(path, read_volume(path))
@@ -101,15 +108,6 @@ def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
 
         return read_picture(path, keep_palette_indices=keep_palette_indices)
     raise unreadable(path, "is of no known image format", f"known are {' '.join(IMAGE_SUFFIXES)}")
-
-
-def is_dicom(path: Path) -> bool:
-    """True if the file has DICOM's mark at byte 128; such files often have no suffix."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def read_image(paths: Sequence[Path]) -> Image:
@@ -127,7 +125,7 @@ def read_image(paths: Sequence[Path]) -> Image:
         return parts[0]
     first = parts[0]
     for part in parts[1:]:
-        says, first_says = (image_suffix(path) in VOLUME_SUFFIXES for path in (part.paths[0], first.paths[0]))
+        says, first_says = (says_how_it_lies(path) for path in (part.paths[0], first.paths[0]))
         if first.geometry.num_axes == 3 and says != first_says:
             advice = "convert all channels to one format"
             raise unreadable(part.paths[0], f"and the first channel, {first.paths[0].name}: only one of them says how it lies", advice)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from autoseg.case import Case, Dataset
 from autoseg.errors import UsageError
-from autoseg.io.filenames import IMAGE_SUFFIXES, image_stem, image_suffix, nested_image_files
-from autoseg.io.images import is_dicom
+from autoseg.io.filenames import IMAGE_SUFFIXES, image_files, image_stem, image_suffix, is_dicom, natural_key
 from autoseg.io.layouts.folders import group_channels
 from autoseg.io.layouts.handbone import name_uniquely
+from autoseg.io.series import is_series
 
 
 def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
@@ -19,7 +20,7 @@ def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
     ----------
     path : Path
         An image file, or a folder of them; folders inside (test/DCM/ID040/...) are looked through. Names with nnU-Net's channel
-        suffixes (CASE_0000.png, CASE_0001.png) make one case.
+        suffixes (CASE_0000.png, CASE_0001.png) make one case. A folder of DICOM slices is one volume (`io.series`).
     dataset : Dataset, optional
         Whose training images tell whether each channel is a file of its own.
 
@@ -27,6 +28,8 @@ def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
     ------
     UsageError
         Naming the path: it does not exist, is no image, or holds none.
+    DataError
+        If slices of several series lie in one folder.
     """
     if path.is_file():
         if not image_suffix(path) and not is_dicom(path):
@@ -34,10 +37,23 @@ def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
         return [Case(name=image_stem(path).removesuffix("_0000"), images=(path,))]
     if not path.is_dir():
         raise UsageError(f"-i {path}: there is no such file or folder")
-    files = list(nested_image_files(path))
+    files = list(_nested_images(path))
     if not files:
         raise UsageError(f"-i {path}: the folder holds no image ({' '.join(IMAGE_SUFFIXES)})")
+    if files == [path]:
+        return [Case(name=path.resolve().name, images=(path,))]
     several = dataset is not None and any(len(case.images) > 1 for case in dataset.train)
     if len({file.parent for file in files}) == 1:
         return [Case(name=name, images=images) for name, images in group_channels(files, force=several)]
     return [Case(name=name, images=(file,)) for file, name in zip(files, name_uniquely(files, path), strict=True)]
+
+
+def _nested_images(folder: Path) -> Iterator[Path]:
+    """The image files in a folder and below it, folder by folder, and each folder that is a series of slices."""
+    if is_series(folder):
+        yield folder
+    else:
+        yield from image_files(folder)
+    below = (p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
+    for path in sorted(below, key=lambda p: natural_key(p.name)):
+        yield from _nested_images(path)

@@ -7,7 +7,7 @@ They lie on the image's own grid whatever the file's metadata says: HandBone's s
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.errors import DataError
+from autoseg.io.atomic import write_text
 from autoseg.io.decoded import unreadable
+from autoseg.io.outlines import trace_outlines
 from autoseg.labels import Mask
 
 _POLYGON_TYPES = ("poly_seg", "polygon")
@@ -152,6 +154,33 @@ def read_polygons(path: Path) -> list[Polygon]:
     if problems:
         raise DataError(problems)
     return polygons
+
+
+def write_polygons(path: Path, image_name: str, masks: Iterable[tuple[str, Mask]], shape: tuple[int, ...]) -> None:
+    """Write masks in HandBone's form, atomically: an annotation for each component of a class, holes joined to its outline.
+
+    Parameters
+    ----------
+    path : Path
+    image_name : str
+    masks : iterable of (class, array of bool (y, x))
+        Read one at a time. Lines run along the edges of pixels, half a pixel from their centres: `read_polygons` gives the masks back
+        exactly.
+    shape : tuple of int
+        y, x.
+    """
+    annotations = [
+        {"type": _POLYGON_TYPES[0], "attributes": {}, "label": label, "points": (outline.as_one() - 0.5).tolist()}
+        for label, mask in masks
+        for outline in trace_outlines(mask)
+    ]
+    content = {
+        "annotations": [{"id": str(k), **annotation} for k, annotation in enumerate(annotations)],
+        "attributes": {},
+        "filename": image_name,
+        "metadata": {"height": shape[0], "width": shape[1]},
+    }
+    write_text(path, json.dumps(content, ensure_ascii=False, separators=(",", ":")))
 
 
 def _polygon(annotation: Any) -> Polygon:

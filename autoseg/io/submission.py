@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from autoseg.io.atomic import write_text
+from autoseg.io.atomic import replacing, write_text
 from autoseg.io.rle import encode_rle
 from autoseg.labels import Mask
 
@@ -61,6 +61,24 @@ def write_submission(path: Path, rows: Iterable[SubmissionRow], classes: Sequenc
     writer.writerow(HEADER)
     writer.writerows((row.image_name, row.class_name, row.rle) for row in table)
     write_text(path, text.getvalue())
+
+
+def join_submissions(path: Path, pieces: Sequence[tuple[str, Path]]) -> None:
+    """Write one submission from those of single images, (image_name, file) pairs, atomically; sorted by image, read one at a time.
+
+    Raises
+    ------
+    ValueError
+        If two have the same image_name.
+    """
+    ordered = sorted(pieces)
+    for (first, _), (second, _) in pairwise(ordered):
+        if first == second:
+            raise ValueError(f"two images are called {first}: image names must be unique in a submission")
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(",".join(HEADER) + "\n")
+        for _, piece in ordered:
+            stream.write(piece.read_text(encoding="utf-8").partition("\n")[2])
 
 
 def read_submission(path: Path) -> list[SubmissionRow]:

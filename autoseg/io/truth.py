@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from autoseg.case import Case, Dataset, Truth
 from autoseg.errors import DataError
 from autoseg.geometry import Geometry, overlays
+from autoseg.io.coco import read_coco
 from autoseg.io.decoded import unreadable
-from autoseg.io.filenames import VOLUME_SUFFIXES, image_suffix
+from autoseg.io.filenames import says_how_it_lies
 from autoseg.io.images import decode_file, grid_difference
+from autoseg.io.labelme import read_labelme
 from autoseg.io.polygons import draw_class, read_polygons
-from autoseg.io.volumes import file_orientation
+from autoseg.io.regions import draw_regions
+from autoseg.io.series import file_orientation
 from autoseg.labels import CodeMap, Mask, encode_map, encode_masks
 
 #: The name of the mask file, and of the label in dataset.json, that marks unlabelled pixels (nnU-Net's name).
@@ -49,6 +52,8 @@ def read_truth(dataset: Dataset, case: Case, geometry: Geometry) -> CodeMap:
         return _from_map(dataset, truth, geometry, image=case.images[0])
     if truth.kind == "polygons":
         return _from_polygons(dataset, truth, geometry)
+    if truth.kind in ("coco", "labelme"):
+        return _from_regions(dataset, truth, geometry)
     return _from_masks(dataset, truth, geometry, image=case.images[0])
 
 
@@ -163,6 +168,22 @@ def _from_polygons(dataset: Dataset, truth: Truth, geometry: Geometry) -> CodeMa
         raise unreadable(path, str(error)) from None
 
 
+def _from_regions(dataset: Dataset, truth: Truth, geometry: Geometry) -> CodeMap:
+    (path,) = truth.files
+    if geometry.num_axes != 2:
+        raise unreadable(path, f"holds outlines, and its image is a volume of {geometry.shape}")
+    if truth.kind == "labelme":
+        regions = read_labelme(path)[1]
+    else:
+        file = read_coco(path)
+        image = file.images[truth.entry]
+        if image.width and image.height and (image.height, image.width) != geometry.shape:
+            said = f"image {image.id} is {image.width}x{image.height} there, {image.file_name} is {geometry.shape[1]}x{geometry.shape[0]}"
+            raise unreadable(path, said, "was the image resized or turned after it was annotated?")
+        regions = file.regions(truth.entry)
+    return draw_regions(regions, dataset.classes, IGNORE, geometry.shape, str(path))
+
+
 def _read_on_grid(path: Path, geometry: Geometry, *, image: Path, any_spacing: bool) -> NDArray[Any]:
     """The integers of a file of labels, turned as its image was.
 
@@ -170,8 +191,8 @@ def _read_on_grid(path: Path, geometry: Geometry, *, image: Path, any_spacing: b
     by voxel as in the files.
     """
     labels, grid = read_label_file(path)
-    says = image_suffix(path) in VOLUME_SUFFIXES
-    if grid.num_axes == geometry.num_axes == 3 and says != (image_suffix(image) in VOLUME_SUFFIXES):
+    says = says_how_it_lies(path)
+    if grid.num_axes == geometry.num_axes == 3 and says != says_how_it_lies(image):
         orientation = file_orientation(path).inverse if says else file_orientation(image)
         labels, grid = orientation.turn(labels), orientation.turn_grid(grid)
     _check_grid(path, grid, geometry, any_spacing=any_spacing)

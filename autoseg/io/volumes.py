@@ -1,4 +1,4 @@
-"""NIfTI, MetaImage, NRRD and DICOM files, through SimpleITK."""
+"""NIfTI, MetaImage and NRRD files, through SimpleITK, and the parts of it that DICOM shares."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.geometry import Geometry, Unit
+from autoseg.geometry import Geometry
 from autoseg.io.decoded import Decoded, channels_first, unreadable
 from autoseg.io.filenames import image_suffix
 from autoseg.io.nifti import check_complete
-from autoseg.io.orientation import Orientation, orientation_of
+from autoseg.io.orientation import orientation_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-
-_PHOTOMETRIC = "0028|0004"
-_SPACINGS = ("0028|0030", "0018|1164", "0018|2010")  # PixelSpacing, ImagerPixelSpacing, NominalScannedPixelSpacing
 
 _quiet_lock = threading.Lock()
 _quiet_depth = 0
@@ -56,7 +53,7 @@ def quiet() -> Iterator[None]:
 
 
 def read_itk(path: Path) -> sitk.Image:
-    """The file as SimpleITK reads it, DICOM's rescale applied and MONOCHROME1 inverted (ITK 5.4 does both; a test holds it to that).
+    """The file as SimpleITK reads it, DICOM's rescale applied and MONOCHROME1 inverted (`io.dicom` says what ITK gets wrong of it).
 
     Raises
     ------
@@ -82,7 +79,7 @@ def itk_reason(error: RuntimeError) -> str:
 
 
 def read_volume(path: Path) -> Decoded:
-    """A NIfTI, MetaImage, NRRD or DICOM file.
+    """A NIfTI, MetaImage or NRRD file.
 
     A third axis of length 1 makes a 2D image. A fourth axis (NIfTI of the Medical Segmentation Decathlon) holds channels. Volumes are
     turned to the canonical orientation (`io.orientation`), so that an axis means the same direction of the body in every case.
@@ -95,11 +92,8 @@ def read_volume(path: Path) -> Decoded:
     if image_suffix(path) in (".nii", ".nii.gz"):
         check_complete(path)
     image = read_itk(path)
-    is_dicom = image.HasMetaDataKey(_PHOTOMETRIC)
-    array = channels_first(*_pixels(image, path))
-    geometry = itk_geometry(image, unit="pixel" if is_dicom and not _has_spacing(image) else "mm")
-    if is_dicom and geometry.num_axes != 2:
-        raise unreadable(path, f"holds {geometry.shape[0]} frames in one DICOM file", "convert it to one NIfTI file per volume")
+    array = channels_first(*itk_pixels(image, path))
+    geometry = itk_geometry(image)
     array = array.reshape(array.shape[0], *geometry.shape)
     orientation = orientation_of(geometry)
     if orientation.is_canonical:
@@ -117,7 +111,7 @@ class Grid(Protocol):
     def GetDirection(self) -> tuple[float, ...]: ...
 
 
-def itk_geometry(image: Grid, *, unit: Unit = "mm") -> Geometry:
+def itk_geometry(image: Grid) -> Geometry:
     """The grid of a SimpleITK image or header of 2 to 4 axes, as in the file; a fourth axis is left out, and a third one of length 1."""
     size, n = image.GetSize(), image.GetDimension()
     axes = 2 if n == 2 or size[2] == 1 else 3
@@ -127,19 +121,7 @@ def itk_geometry(image: Grid, *, unit: Unit = "mm") -> Geometry:
         spacing=tuple(reversed(image.GetSpacing()[:axes])),
         origin=tuple(image.GetOrigin()[:axes]),
         direction=tuple(direction.ravel().tolist()),
-        unit=unit,
     )
-
-
-def file_orientation(path: Path) -> Orientation:
-    """How `read_volume` turns a file, from its header alone.
-
-    Raises
-    ------
-    DataError
-        If the header cannot be read.
-    """
-    return orientation_of(itk_geometry(read_header(path)))
 
 
 def read_header(path: Path) -> sitk.ImageFileReader:
@@ -156,7 +138,7 @@ def read_header(path: Path) -> sitk.ImageFileReader:
     return reader
 
 
-def _pixels(image: sitk.Image, path: Path) -> tuple[NDArray[Any], bool]:
+def itk_pixels(image: sitk.Image, path: Path) -> tuple[NDArray[Any], bool]:
     """The array and whether its last axis holds channels."""
     import SimpleITK as sitk
 
@@ -167,7 +149,3 @@ def _pixels(image: sitk.Image, path: Path) -> tuple[NDArray[Any], bool]:
     if image.GetDimension() > 3:
         raise unreadable(path, f"has {image.GetDimension()} axes", "images have 2 or 3, and one more for channels")
     return array, is_vector
-
-
-def _has_spacing(image: sitk.Image) -> bool:
-    return any(image.HasMetaDataKey(key) and image.GetMetaData(key).strip() for key in _SPACINGS)

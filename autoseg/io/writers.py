@@ -15,7 +15,7 @@ from autoseg.case import Case
 from autoseg.geometry import Geometry
 from autoseg.io import nifti, nrrd
 from autoseg.io.atomic import replacing, replacing_folder
-from autoseg.io.filenames import VOLUME_SUFFIXES, image_suffix
+from autoseg.io.filenames import VOLUME_SUFFIXES, image_suffix, says_how_it_lies
 from autoseg.io.names import escape_name
 from autoseg.io.orientation import orientation_of
 from autoseg.io.volumes import itk_geometry, read_header
@@ -105,7 +105,7 @@ def write_array(path: Path, array: NDArray[Any], geometry: Geometry, *, like: Pa
         raise ValueError(f"{path}: cannot write {suffix or 'this format'}; known are .png {' '.join(VOLUME_SUFFIXES)}")
     import SimpleITK as sitk
 
-    like = like if like is not None and image_suffix(like) in VOLUME_SUFFIXES else None
+    like = like if like is not None and says_how_it_lies(like) else None
     placed = _placed_like(array, like) if like is not None else None
     image = placed or _placed(array, geometry)
     if suffix not in (".nii", ".nii.gz"):
@@ -137,6 +137,8 @@ def _placed_like(array: NDArray[Any], like: Path) -> sitk.Image | None:
     """The image on the input's own grid, with its orientation and its number of axes; None if the input is of another shape."""
     import SimpleITK as sitk
 
+    if like.is_dir():
+        return _placed_like_series(array, like)
     reader = read_header(like)
     grid = itk_geometry(reader)
     orientation = orientation_of(grid)
@@ -152,6 +154,14 @@ def _placed_like(array: NDArray[Any], like: Path) -> sitk.Image | None:
     return image
 
 
+def _placed_like_series(array: NDArray[Any], folder: Path) -> sitk.Image | None:
+    from autoseg.io.series import series_geometry
+
+    grid = series_geometry(folder)
+    orientation = orientation_of(grid)
+    return _placed(orientation.inverse.turn(array), grid) if orientation.order(grid.shape) == array.shape else None
+
+
 def _placed(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
     import SimpleITK as sitk
 
@@ -163,7 +173,7 @@ def _placed(array: NDArray[Any], geometry: Geometry) -> sitk.Image:
 
 
 def remove_prediction(path: Path) -> None:
-    """Remove what `write_map` or `write_masks` made, a file or a folder; nothing happens if it is not there."""
+    """Remove a file or a folder of predictions; nothing happens if it is not there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.losses.heads import Heads, entropy_scales
-from autoseg.losses.named import LOSSES, PIXEL_WEIGHTS
+from autoseg.losses.named import IN_PIECES, LOSSES, PIXEL_WEIGHTS, ScaleLoss
 from autoseg.losses.targets import Targets, expand_codes
 
 
@@ -40,6 +40,9 @@ class DeepSupervision(nn.Module):
     def __init__(self, name: str, priors: Sequence[float], *, exclusive: bool, weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.loss = LOSSES[name]
+        self.pieces: ScaleLoss | None = IN_PIECES.get(name)
+        #: Compute the loss in pieces where that is the same: `step.arrange_loss` says so for a CPU.
+        self.in_pieces = False
         self.pixel_weights = PIXEL_WEIGHTS.get(name)
         self.exclusive = exclusive
         self.register_buffer("scales", entropy_scales(priors, exclusive=exclusive), persistent=False)
@@ -58,10 +61,11 @@ class DeepSupervision(nn.Module):
         targets = expand_codes(codes, table, ignore, exclusive=self.exclusive)
         if self.pixel_weights is not None:
             targets = replace(targets, emphasis=self.pixel_weights(targets, heads))
+        scale_loss = self.pieces if self.in_pieces and self.pieces is not None else self.loss
         total = torch.zeros((), device=codes.device)
         for weight, scale in zip(scale_weights(len(logits)), logits, strict=True):
             targets = _at(targets, scale)
-            total = total + weight * self.loss(scale, targets, heads)
+            total = total + weight * scale_loss(scale, targets, heads)
         return total
 
 

@@ -11,6 +11,7 @@ from autoseg.losses.cross_entropy import FOCAL_GAMMA, cross_entropy
 from autoseg.losses.heads import Heads
 from autoseg.losses.ms_ssim import ms_ssim_per_class
 from autoseg.losses.overlap import TVERSKY_ALPHA, TVERSKY_BETA, dice_per_class, jaccard_per_class, tversky_per_class
+from autoseg.losses.pieces import dice_cross_entropy_in_pieces
 from autoseg.losses.targets import Targets
 
 #: logits (N, H, ...) of any floating dtype, targets, heads -> fp32 scalar; at one scale
@@ -74,6 +75,9 @@ LOSSES: dict[str, ScaleLoss] = {
     "ms_ssim": ms_ssim,
     "border_ce": border_ce,
 }
+
+#: Losses that can also be computed in pieces, which is faster on a CPU.
+IN_PIECES: dict[str, ScaleLoss] = dict.fromkeys(("dice_ce", "dice_bce"), dice_cross_entropy_in_pieces)
 
 #: Losses whose pixels count differently: weights from the targets at full resolution, which coarser scales average.
 PIXEL_WEIGHTS: dict[str, Callable[[Targets, Heads], Tensor]] = {"border_ce": border_weights}

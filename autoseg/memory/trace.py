@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from autoseg.budget import Precision
 from autoseg.memory.casts import CudaCasts
 from autoseg.memory.live import LiveBytes, copied_gradient, cpu_workspace
 from autoseg.plan import Memory, Stage
-from autoseg.step import DTYPES, arrange, autocast, build_learner, split_batch, training_step
+from autoseg.step import DTYPES, arrange, arrange_loss, autocast, build_learner, split_batch, training_step
 
 MIB = 1024**2
 #: The CUDA context, kernels' code and cuDNN handles: an allowance, not measured on a GPU yet.
@@ -41,6 +42,10 @@ class Trace:
     Parameters
     ----------
     peak, parameters, gradients, optimizer : int
+    of : str
+        `step_key` of the stage.
+    average : int
+        The moving average of the weights, if the recipe has one.
     raw : int
         A batch of raw samples as workers cut them, all of them with the largest source box. On CUDA their copies on the device are part
         of the peak; these are in the host's memory, which is the device's if that is a CPU.
@@ -50,7 +55,19 @@ class Trace:
     parameters: int
     gradients: int
     optimizer: int
+    of: str = ""
     raw: int = 0
+    average: int = 0
+
+
+def step_key(stage: Stage) -> str:
+    """16 hex digits for all that a person may edit in a plan and that a step's memory depends on."""
+    recipe = stage.recipe
+    parts = (
+        stage.patch, stage.batch, stage.network, stage.precision, stage.checkpointed_stages, stage.previous, recipe.loss, recipe.optimizer,
+        recipe.ema, recipe.augmentation,
+    )  # fmt: skip
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def trace_step(
@@ -89,17 +106,21 @@ def trace_step(
     with FakeTensorMode(allow_non_fake_inputs=True), counter:
         learner = build_learner(stage, torch.device("cpu"), exclusive=exclusive, precision="fp32")
         arrange(learner.net, device_type, stage.network.num_axes)
+        arrange_loss(learner.loss, device_type)
         learner.cast = learner.net.recompute_context = policy
         # An update leaves gradients and the optimizer's states behind, so that the traced step is one like all later ones.
         for parameter in learner.net.parameters():
             parameter.grad = torch.zeros_like(parameter)
         learner.optimizer.step()
         parameters, optimizer = _bytes(learner.net.parameters()), _optimizer_bytes(learner.optimizer)
+        average = 0 if learner.average is None else _bytes(iter(learner.average.weights))
         counter.peak = counter.now
         batch = _batch(stage, samples)
         training_step(learner, split_batch(batch, micro_batch or stage.batch))
     raw = stage.batch * _raw_bytes(samples[-1])
-    return Trace(peak=counter.peak, parameters=parameters, gradients=parameters, optimizer=optimizer, raw=raw)
+    return Trace(
+        of=step_key(stage), peak=counter.peak, parameters=parameters, gradients=parameters, optimizer=optimizer, raw=raw, average=average
+    )
 
 
 def traced_samples(stage: Stage, *, has_ignore: bool = False) -> list[RawSample]:
@@ -135,15 +156,16 @@ def with_allowances(trace: Trace, *, device_type: str, budget_bytes: int, worker
         beside = {"workspace": CUDNN_WORKSPACE_BYTES, "context": CUDA_CONTEXT_BYTES}
     else:
         beside = {"loader": (AHEAD_PER_WORKER * workers + 1) * trace.raw, "context": CPU_PROCESS_BYTES}
-    known = trace.parameters + trace.gradients + trace.optimizer
+    known = trace.parameters + trace.gradients + trace.optimizer + trace.average
     parts = {
         "parameters": trace.parameters,
         "gradients": trace.gradients,
         "optimizer": trace.optimizer,
+        **({"average": trace.average} if trace.average else {}),
         "activations": trace.peak - known,
         **beside,
     }
-    return Memory(peak_bytes=trace.peak + sum(beside.values()), budget_bytes=budget_bytes, parts=parts)
+    return Memory(peak_bytes=trace.peak + sum(beside.values()), budget_bytes=budget_bytes, parts=parts, of=trace.of)
 
 
 def _policy(device_type: str, precision: Precision) -> Callable[[], AbstractContextManager[object]]:

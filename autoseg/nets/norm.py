@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autoseg.nets.up import UpConv2d, UpConv3d
+
 EPS = 1e-5
 
 
@@ -19,7 +21,7 @@ class InstanceNorm(nn.Module):
     -----
     On a CPU `batch_norm` on one sample at a time equals instance norm and keeps channels_last, which `instance_norm` does not
     (it returns contiguous tensors, and every convolution then reorders its input). On CUDA `instance_norm` is cuDNN's. The
-    kernel follows the device that is planned for, not the one at hand: memory.py traces CUDA's choice on a CPU.
+    kernel follows the device that is planned for, not the one at hand: memory/ traces CUDA's choice on a CPU.
     """
 
     def __init__(self, channels: int) -> None:
@@ -40,10 +42,12 @@ class InstanceNorm(nn.Module):
 
 
 def choose_kernels(net: nn.Module, device_type: str) -> None:
-    """Let every norm of a net use the kernel that is best on this type of device ("cpu" or "cuda")."""
+    """Let every norm and transposed convolution of a net use the kernels that are best on this type of device ("cpu" or "cuda")."""
     for module in net.modules():
         if isinstance(module, InstanceNorm):
             module.per_sample = device_type == "cpu"
+        elif isinstance(module, (UpConv2d, UpConv3d)):
+            module.bias_apart = device_type == "cpu"
 
 
 def _per_sample_batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

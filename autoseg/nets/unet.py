@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from autoseg.nets.norm import InstanceNorm
+from autoseg.nets.up import UpConv2d, UpConv3d
 from autoseg.plan import Network
 
 SLOPE = 0.01
 #: By number of axes; typed as factories, because torch types kernels of each as tuples of its own length.
 CONVS: dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED: dict[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+TRANSPOSED: dict[int, Callable[..., nn.Module]] = {2: UpConv2d, 3: UpConv3d}
 
 
 class ConvBlock(nn.Module):
@@ -63,7 +64,7 @@ class UNet(nn.Module):
         self.heads = nn.ModuleList(heads)
         #: The finest so many stages recompute their activations in backward instead of keeping them.
         self.checkpointed_stages = 0
-        #: Entered when they do. torch restores its own autocast there; memory.py, which has another, puts it here.
+        #: Entered when they do. torch restores its own autocast there; memory/, which has another, puts it here.
         self.recompute_context: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from autoseg.augment import SampleDraw, draw_sample, sample_rng
 from autoseg.augment.draws import FOLD_ALL, fold_number, rotation_matrix
-from autoseg.recipe import NO_AUGMENTATION, Augmentation
+from autoseg.recipe import NO_AUGMENTATION, STRONG_AUGMENTATION, Augmentation
 
 #: Everything is drawn in every sample.
 ALWAYS = Augmentation(
     rotation_p=1, scaling_p=1, noise_p=1, blur_p=1, brightness_p=1, contrast_p=1, lowres_p=1, gamma_p=1, gamma_inverted_p=1, flip_p=1,
-    previous_morphology_p=1, previous_removal_p=1,
+    previous_morphology_p=1, previous_removal_p=1, elastic_p=1, grid_distortion_p=1, clahe_p=1, dropout_p=1,
 )  # fmt: skip
 
 
@@ -83,6 +83,7 @@ PROBABILITIES = [field.name for field in fields(Augmentation) if field.name.ends
 @pytest.mark.parametrize("name", PROBABILITIES)
 def test_switching_one_transform_off_shifts_no_other(name: str) -> None:
     belongs = {"rotation_p": "matrix", "scaling_p": "matrix", "noise_p": "noise_std", "flip_p": "flips", "blur_p": "blur_sigma"}
+    belongs |= {"grid_distortion_p": "grid", "clahe_p": "clahe_clip"}
     mine = belongs.get(name, name.removesuffix("_p"))
     changed, off_switch = set(), cast(dict[str, Any], {name: 0.0})
     for iteration in range(5):
@@ -100,6 +101,7 @@ def test_nothing_is_drawn_at_probability_zero() -> None:
         assert drawn.noise_std == 0
         assert not drawn.blur_sigma.any()
         assert (drawn.previous_morphology, drawn.previous_removal) == ((), ())
+        assert (drawn.elastic, drawn.grid, drawn.clahe_clip, drawn.dropout) == (None, None, 0, ())
         assert all((getattr(drawn, name) == 1).all() for name in ("brightness", "contrast", "lowres", "gamma", "gamma_inverted"))
 
 
@@ -125,10 +127,10 @@ def test_without_rotation_axes_stay() -> None:
 def test_ranges_and_frequencies() -> None:
     some = [draw((0, "0", k, 0), Augmentation()) for k in range(2000)]
     a = Augmentation()
-    noisy = [s.noise_std**2 for s in some if s.noise_std]
+    noisy = [s.noise_std for s in some if s.noise_std]
     assert len(noisy) / 2000 == pytest.approx(a.noise_p, abs=0.02)
-    assert a.noise_variance[0] <= min(noisy)
-    assert max(noisy) <= a.noise_variance[1]
+    assert a.noise_std[0] <= min(noisy)
+    assert max(noisy) <= a.noise_std[1]
     for name, p, bounds, neutral in (
         ("blur_sigma", a.blur_p / 2, a.blur_sigma, 0), ("brightness", a.brightness_p, a.brightness, 1),
         ("contrast", a.contrast_p, a.contrast, 1), ("lowres", a.lowres_p / 2, a.lowres_scale, 1), ("gamma", a.gamma_p, a.gamma, 1),
@@ -150,3 +152,40 @@ def test_only_the_allowed_axes_are_flipped() -> None:
 def test_rotation_matrices_turn_the_first_axis_to_the_second() -> None:
     np.testing.assert_allclose(rotation_matrix(3, (0, 2), np.pi / 2) @ [1, 0, 0], [0, 0, 1], atol=1e-12)
     np.testing.assert_allclose(rotation_matrix(2, (0, 1), 0.3) @ rotation_matrix(2, (0, 1), -0.3), np.eye(2), atol=1e-12)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_ranges_of_the_strong_transforms(axes: int) -> None:
+    a, num = STRONG_AUGMENTATION, 1000
+    some = [draw((0, "0", k, 0), a, axes=axes) for k in range(num)]
+    elastic = [s.elastic for s in some if s.elastic is not None]
+    assert len(elastic) / num == pytest.approx(a.elastic_p, abs=0.05)
+    assert {e.shape for e in elastic} == {(axes, *[n + 3] * axes) for n in range(a.elastic_intervals[0], a.elastic_intervals[1] + 1)}
+    assert 0.9 * a.elastic_magnitude[1] < max(np.abs(e).max() for e in elastic) <= a.elastic_magnitude[1]
+    grids = [s.grid for s in some if s.grid is not None]
+    assert len(grids) / num == pytest.approx(a.grid_distortion_p, abs=0.05)
+    np.testing.assert_allclose([g.mean(axis=1) for g in grids], 1)
+    assert min(g.min() for g in grids) > 0
+    clips = [s.clahe_clip for s in some if s.clahe_clip]
+    assert len(clips) / num == pytest.approx(a.clahe_p, abs=0.04)
+    assert a.clahe_clip[0] <= min(clips) < max(clips) <= a.clahe_clip[1]
+    dropped = [s.dropout for s in some if s.dropout]
+    assert len(dropped) / num == pytest.approx(a.dropout_p, abs=0.05)
+    assert {len(rectangles) for rectangles in dropped} == set(range(a.dropout_rectangles[0], a.dropout_rectangles[1] + 1))
+    for rectangle in (r for rectangles in dropped for r in rectangles):
+        edges = np.subtract(rectangle.stop, rectangle.start)
+        assert min(rectangle.start) >= 0
+        assert max(rectangle.stop) <= 1
+        assert a.dropout_size[0] - 1e-9 <= edges.min() <= edges.max() <= a.dropout_size[1] + 1e-9
+
+
+def test_factors_and_exponents_lie_below_and_above_1_equally_often() -> None:
+    # As in nnU-Net; uniform over 0.7 to 1.5 would be 0.375 below.
+    gammas = np.array([draw((0, "0", k, 0)).gamma for k in range(700)])
+    assert np.mean(gammas < 1) == pytest.approx(0.5, abs=0.04)
+    assert np.mean(gammas < 0.85) == pytest.approx(0.25, abs=0.04)
+    assert np.mean(gammas > 1.25) == pytest.approx(0.25, abs=0.04)
+    # A range on one side of 1 stays what it is.
+    above = np.array([draw((0, "0", k, 0), replace(ALWAYS, gamma=(1.2, 1.4))).gamma for k in range(300)])
+    assert above.min() >= 1.2
+    assert np.mean(above < 1.3) == pytest.approx(0.5, abs=0.06)

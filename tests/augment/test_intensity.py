@@ -10,11 +10,30 @@ from batchgenerators.augmentations.color_augmentations import augment_contrast, 
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from autoseg.augment import Intensity
-from autoseg.augment.intensity import augment_intensity, contrast, gamma, gaussian_blur, low_resolution
+from autoseg.augment import Intensity, SampleDraw
+from autoseg.augment.draws import Rectangle
+from autoseg.augment.intensity import augment_intensity_, contrast_, gamma_, gaussian_blur, low_resolution
 from tests import small
 
 SHAPES = [(40, 30), (16, 20, 18)]
+
+
+def augment_intensity(x: Tensor, draw: SampleDraw, rule: Intensity | None = None) -> Tensor:
+    y = x.clone()
+    augment_intensity_(y, draw, rule or Intensity.identity(len(x)))
+    return y
+
+
+def contrast(x: Tensor, factor: float) -> Tensor:
+    y = x.clone()
+    contrast_(y, factor)
+    return y
+
+
+def gamma(x: Tensor, exponent: float, *, inverted: bool = False) -> Tensor:
+    y = x.clone()
+    gamma_(y, exponent, inverted=inverted)
+    return y
 
 
 def image(shape: tuple[int, ...], seed: int = 0) -> Tensor:
@@ -68,7 +87,7 @@ def test_gamma_is_batchgenerators(shape: tuple[int, ...], exponent: float) -> No
     x = image(shape)
     for inverted in (False, True):
         expected = augment_gamma(x.numpy().astype(np.float64)[None], (exponent, exponent), invert_image=inverted, retain_stats=True)[0]
-        got = -gamma(-x, exponent) if inverted else gamma(x, exponent)
+        got = gamma(x, exponent, inverted=inverted)
         np.testing.assert_allclose(got.numpy(), expected, atol=1e-4)
 
 
@@ -148,6 +167,32 @@ def test_each_draw_reaches_its_channel_alone(name: str, value: float, expected: 
     assert torch.equal(y[0], x[0])
     torch.testing.assert_close(y[1], expected(x[1]))
     assert torch.equal(y[2], x[2])
+
+
+def test_dropped_rectangles_hold_the_channels_mean() -> None:
+    x = image((2, 10, 20))
+    rectangles = (Rectangle(start=(0.0, 0.5), stop=(0.2, 0.75)), Rectangle(start=(0.9, 0.95), stop=(0.92, 0.96)))
+    y = augment_intensity(x, small.neutral(2, dropout=rectangles))
+    inside = torch.zeros(10, 20, dtype=torch.bool)
+    inside[0:2, 10:15] = True
+    inside[9, 19] = True  # a rectangle has a pixel at least
+    for channel, before in zip(y, x, strict=True):
+        torch.testing.assert_close(channel[inside], before.mean().expand(11))
+        assert torch.equal(channel[~inside], before[~inside])
+
+
+@pytest.mark.parametrize("clipped", [True, False])
+def test_normalisation_brightness_and_noise_are_one_after_the_other(clipped: bool) -> None:
+    x, limits = image((2, 30, 30)) * 40 + 100, (60.0, 150.0) if clipped else (-math.inf, math.inf)
+    rule = Intensity(mean=(100.0, 90.0), std=(30.0, 50.0), lower=(limits[0],) * 2, upper=(limits[1],) * 2)
+    noise = augment_intensity(torch.zeros_like(x), small.neutral(2, noise_std=0.2, noise_seed=3))
+    bright, sigma = np.array([1.2, 0.8]), np.array([0.7, 0.0])
+    y = x.clone()
+    rule.clip_(y)
+    y = augment_intensity(y, small.neutral(2, noise_std=0.2, noise_seed=3, brightness=bright, blur_sigma=sigma), rule)
+    expected = rule.apply(x[None])[0] + noise
+    expected = torch.stack([gaussian_blur(expected[0], 0.7) * 1.2, expected[1] * 0.8])
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 5, 6), (1, 2, 3, 4, 5)])

@@ -47,23 +47,28 @@ def test_classes_change_places_in_the_mirror(flips: tuple[int, ...], swapped: bo
     np.testing.assert_allclose(channels(sample, shape), flipped, atol=1e-7)
 
 
+#: What changes grey values and moves none.
+INTENSITY = [f"{name}_p" for name in ("noise", "blur", "brightness", "contrast", "lowres", "gamma", "gamma_inverted", "clahe", "dropout")]
+
+
 def drawn(index: int, axes: int = 2, **changes: Any) -> RawSample:
     """A sample with everything on but what `changes` says, from a box of its own size."""
     patch = (12,) * axes
-    names = ("rotation", "scaling", "noise", "blur", "brightness", "contrast", "lowres", "gamma", "previous_morphology", "previous_removal")
+    names = ["rotation", "scaling", "noise", "blur", "brightness", "contrast", "lowres", "gamma", "previous_morphology", "previous_removal"]
+    names += ["elastic", "grid_distortion", "clahe", "dropout"]
     given: dict[str, Any] = {f"{name}_p": 1.0 for name in names} | changes
     draw = draw_sample(
         sample_rng(0, "0", 5, index), Augmentation(**given), num_channels=1, num_axes=axes, mirror_axes=(0, 1), rotation=90,
         num_previous=CLASSES,
     )  # fmt: skip
-    box = source_box((0,) * axes, patch, draw.matrix)
+    box = source_box((0,) * axes, patch, draw)
     shape = tuple(b - a for a, b in zip(box.start, box.stop, strict=True))
     return small.sample(shape, seed=index, classes=CLASSES, draw=draw, centre=box.centre, previous=random_bytes(shape, seed=index))
 
 
 @pytest.mark.parametrize("axes", [2, 3])
 def test_what_happens_to_intensities_does_not_happen_to_them(axes: int) -> None:
-    off = {f"{name}_p": 0.0 for name in ("noise", "blur", "brightness", "contrast", "lowres", "gamma", "gamma_inverted")}
+    off = dict.fromkeys(INTENSITY, 0.0)
     for index in range(4):
         everything, geometry = drawn(index, axes), drawn(index, axes, **off)
         np.testing.assert_array_equal(channels(everything, (12,) * axes), channels(geometry, (12,) * axes))
@@ -71,9 +76,7 @@ def test_what_happens_to_intensities_does_not_happen_to_them(axes: int) -> None:
 
 @pytest.mark.parametrize("axes", [2, 3])
 def test_they_are_warped_as_the_image_is(axes: int) -> None:
-    alone: dict[str, Any] = dict.fromkeys(
-        [f"{name}_p" for name in ("noise", "blur", "brightness", "contrast", "lowres", "gamma", "gamma_inverted")], 0.0
-    ) | {"previous_morphology_p": 0.0, "previous_removal_p": 0.0}
+    alone: dict[str, Any] = dict.fromkeys((*INTENSITY, "previous_morphology_p", "previous_removal_p"), 0.0)
     sample = drawn(1, axes, **alone)
     assert sample.previous is not None
     batch = make_batch([replace(sample, image=sample.previous[:1])], (12,) * axes, device=small.CPU)

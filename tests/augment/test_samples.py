@@ -72,12 +72,13 @@ def test_classes_change_sides_when_an_odd_number_of_axes_is_flipped(flips: tuple
 def drawn(index: int, axes: int) -> RawSample:
     """A sample with everything on, from a box of its own size."""
     patch = (12,) * axes
-    names = ("rotation", "scaling", "noise", "blur", "brightness", "contrast", "lowres", "gamma")
+    names = ["rotation", "scaling", "noise", "blur", "brightness", "contrast", "lowres", "gamma", "elastic", "grid_distortion"]
+    names += ["clahe", "dropout"]
     probabilities: dict[str, Any] = {f"{name}_p": 0.7 for name in names}
     draw = draw_sample(
         sample_rng(0, "0", 5, index), Augmentation(**probabilities), num_channels=1, num_axes=axes, mirror_axes=(0, 1), rotation=90
     )
-    box = source_box((0,) * axes, patch, draw.matrix)
+    box = source_box((0,) * axes, patch, draw)
     shape = tuple(b - a for a, b in zip(box.start, box.stop, strict=True))
     return small.sample(shape, seed=index, draw=draw, centre=box.centre)
 

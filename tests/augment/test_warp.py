@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-from autoseg.augment import SampleDraw, source_box
+from autoseg.augment import SampleDraw, source_box, warp
 from autoseg.augment.draws import rotation_matrix
 from autoseg.augment.warp import flip_and_warp
 from tests import small
@@ -22,7 +23,13 @@ def centre_of(shape: tuple[int, ...]) -> tuple[float, ...]:
 
 def warped(image: NDArray[Any], codes: NDArray[Any], draw: SampleDraw, patch: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     given = torch.from_numpy(image.astype(np.float32)), torch.from_numpy(codes.astype(np.int32))
-    return flip_and_warp(*given, draw, patch, centre_of(codes.shape))
+    return sampled(*given, draw, patch, centre_of(codes.shape))
+
+
+def sampled(image: Tensor, codes: Tensor, draw: SampleDraw, patch: tuple[int, ...], centre: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    made = torch.empty((len(image), *patch)), torch.empty(patch, dtype=torch.int32)
+    flip_and_warp(image, codes, draw, centre, image_out=made[0], codes_out=made[1])
+    return made
 
 
 def picture(shape: tuple[int, ...], codes: int = 50) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -105,10 +112,10 @@ def test_the_source_box_holds_all_that_is_read(seed: int, axes: int) -> None:
     matrix = np.eye(axes) * rng.uniform(0.5, 2)
     for plane in [(0, 1), (0, 2), (1, 2)][: 1 if axes == 2 else 3]:
         matrix = matrix @ rotation_matrix(axes, plane, rng.uniform(-np.pi, np.pi))
-    box = source_box(corner, patch, matrix)
+    box = source_box(corner, patch, small.neutral(matrix=matrix))
     positions = np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(box.start, box.stop, strict=True)], indexing="ij"))
     codes = torch.zeros(positions.shape[1:], dtype=torch.int32)
-    got, _ = flip_and_warp(torch.from_numpy(positions.astype(np.float32)), codes, small.neutral(matrix=matrix), patch, box.centre)
+    got, _ = sampled(torch.from_numpy(positions.astype(np.float32)), codes, small.neutral(matrix=matrix), patch, box.centre)
     offsets = np.stack(np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in patch], indexing="ij"))
     middle = np.array([c + (n - 1) / 2 for c, n in zip(corner, patch, strict=True)])
     expected = np.einsum("ij,j...->i...", matrix, offsets) + middle.reshape(-1, *[1] * axes)
@@ -119,6 +126,83 @@ def test_the_source_box_holds_all_that_is_read(seed: int, axes: int) -> None:
         assert box.stop[axis] - 1 - expected[axis].max() < 3
 
 
+def deformed(axes: int, seed: int = 0, *, intervals: int = 4, **changes: Any) -> SampleDraw:
+    """Elastic and grid distortion, and what else `changes` says."""
+    rng = np.random.default_rng(seed)
+    widths = rng.uniform(0.7, 1.3, (axes, 5))
+    given: dict[str, Any] = {
+        "elastic": rng.uniform(-0.4, 0.4, (axes, *[intervals + 3] * axes)), "grid": widths / widths.mean(axis=1, keepdims=True),
+    }  # fmt: skip
+    return small.neutral(**{**given, **changes})
+
+
+def positions_read(draw: SampleDraw, patch: tuple[int, ...]) -> NDArray[Any]:
+    """Where each pixel is read, (A, P), patch's own corner at 0: the picture of each pixel's position, warped."""
+    box = source_box((0,) * len(patch), patch, draw)
+    places = np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(box.start, box.stop, strict=True)], indexing="ij"))
+    codes = torch.zeros(places.shape[1:], dtype=torch.int32)
+    return sampled(torch.from_numpy(places.astype(np.float32)), codes, draw, patch, box.centre)[0].numpy()
+
+
+@pytest.mark.parametrize("shape", [(17, 23), (9, 8, 11)])
+def test_elastic_is_scipys_spline_through_the_same_control_points(shape: tuple[int, ...]) -> None:
+    intervals = 4
+    draw = deformed(len(shape), grid=None)
+    assert draw.elastic is not None
+    # Pixel i of n lies at (i + 1/2) / n of the intervals, whose first control point stands one interval before the edge.
+    knots = np.stack(np.meshgrid(*[(np.arange(n) + 0.5) / n * intervals + 1 for n in shape], indexing="ij"))
+    shifts = [
+        map_coordinates(points, knots, order=3, prefilter=False) * n / intervals for points, n in zip(draw.elastic, shape, strict=True)
+    ]
+    there = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"))
+    np.testing.assert_allclose(positions_read(draw, shape), there + shifts, atol=1e-4)
+
+
+def test_a_distorted_grid_moves_its_lines_and_keeps_its_ends() -> None:
+    # Eleven pixels, five cells of two: the third cell twice as wide, the others narrower.
+    widths = np.array([0.75, 0.75, 2.0, 0.75, 0.75])
+    read = positions_read(small.neutral(grid=np.stack([widths, np.ones(5)])), (11, 11))
+    np.testing.assert_allclose(read[0][:, 0], [0, 0.75, 1.5, 2.25, 3, 5, 7, 7.75, 8.5, 9.25, 10], atol=1e-5)
+    np.testing.assert_allclose(read[1][0], np.arange(11), atol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_deformations_come_before_rotation_and_flips_last(axes: int) -> None:
+    patch = (12, 14, 10)[:axes]
+    matrix = 1.2 * rotation_matrix(axes, (0, 1), 0.5)
+    half = np.array([(n - 1) / 2 for n in patch]).reshape(-1, *[1] * axes)
+    plain = positions_read(deformed(axes), patch)
+    turned = positions_read(deformed(axes, matrix=matrix), patch)
+    np.testing.assert_allclose(turned, np.einsum("ij,j...->i...", matrix, plain - half) + half, atol=1e-3)
+    for flips in [(0,), (1,), (0, 1)]:
+        both = positions_read(deformed(axes, matrix=matrix, flips=flips), patch)
+        np.testing.assert_allclose(both, np.flip(turned, tuple(axis + 1 for axis in flips)), atol=1e-4)
+
+
+@given(st.integers(0, 1000), st.sampled_from([2, 3]), st.integers(1, 6))
+@settings(max_examples=20, deadline=None)
+def test_a_deformation_folds_nothing_and_stays_in_its_box(seed: int, axes: int, intervals: int) -> None:
+    patch = (24, 30, 20)[:axes]
+    draw = deformed(axes, seed, intervals=intervals)
+    read = positions_read(draw, patch)  # linear inside the box: beyond it the border would repeat
+    jacobian = np.stack([np.stack(np.gradient(part)) for part in read])
+    assert np.linalg.det(np.moveaxis(jacobian, (0, 1), (-2, -1))).min() > 0
+    box = source_box((0,) * axes, patch, draw)
+    for axis in range(axes):
+        assert box.start[axis] < read[axis].min()
+        assert read[axis].max() < box.stop[axis] - 1
+
+
+def test_strips_of_a_patch_are_the_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, codes = picture((30, 26))
+    draw = deformed(2, matrix=rotation_matrix(2, (0, 1), 0.3), flips=(1,))
+    whole = warped(image, codes, draw, (20, 18))
+    monkeypatch.setattr(warp, "STRIP_PIXELS", 50)
+    strips = warped(image, codes, draw, (20, 18))
+    torch.testing.assert_close(strips[0], whole[0], rtol=0, atol=1e-5)
+    assert torch.equal(strips[1], whole[1])
+
+
 def test_an_unwarped_patch_is_its_own_box() -> None:
-    box = source_box((-3, 5), (8, 5), None)
+    box = source_box((-3, 5), (8, 5), small.neutral())
     assert (box.start, box.stop, box.centre) == ((-3, 5), (5, 10), (3.5, 2.0))

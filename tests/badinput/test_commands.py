@@ -97,6 +97,12 @@ def test_wrong_data(autoseg: Autoseg, tmp_path: Path, make: Callable[[Path], Non
         ("predict --ensemble --device tpu", "--device tpu is not understood"),
         ("predict --ensemble --config 3d", "holds no run with --config 3d; trained are default/2d-default"),
         ("predict --ensemble -i nowhere.png", "-i nowhere.png: there is no such file or folder"),
+        ("predict --ensemble --format masks,gif", "--format masks,gif: gif is not known; there are masks, map, rle, polygons, coco"),
+        ("predict --ensemble --format ,", "--format ,: an empty name is not known"),
+        ("predict --ensemble --format map", "--format map: the plan's classes overlap, and a map holds one class a pixel"),
+        ("predict --ensemble --part 6/5", "--part 6/5: say which of how many, 2/5 for instance"),
+        ("predict --ensemble --part 0/5", "--part 0/5: say which"),
+        ("predict --ensemble --part 2", "--part 2: say which"),
     ],
 )
 def test_wrong_options(autoseg: Autoseg, trained: Path, arguments: str, said: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 from autoseg.errors import AutosegError
 from autoseg.io.check import check_dataset, raise_problems
 from autoseg.io.layouts import read_dataset
-from tests.io.make import RAMP, make_handbone, make_maps, make_masks, square, write_json, write_picture
+from tests.io.dicom import write_dicom
+from tests.io.make import RAMP, make_coco, make_handbone, make_labelme, make_maps, make_masks, square, write_json, write_picture
 
 DECLARED: dict[str, int | list[int]] = {"background": 0, "x": 1}
 
@@ -158,6 +159,48 @@ def volume_among_images(root: Path) -> None:
     tifffile.imwrite(root / "imagesTr/case1.tif", np.stack([RAMP] * 3), photometric="minisblack")
 
 
+def cut_dicom(root: Path) -> None:
+    (declared(root) / "imagesTr/case1.png").unlink()
+    write_dicom(root / "imagesTr/case1.dcm", RAMP, {0x7FE0_0010: RAMP.tobytes()[:40]})
+
+
+def dicom_film(root: Path) -> None:
+    (declared(root) / "imagesTr/case1.png").unlink()
+    write_dicom(root / "imagesTr/case1", np.concatenate([RAMP, RAMP]), {0x0028_0008: "2", 0x0028_0010: 6})
+
+
+def broken_coco(root: Path) -> None:
+    (make_coco(root) / "annotations/instances.json").write_text('{"images": [], "annotations": [], "categories": [', encoding="utf-8")
+
+
+def coco_without_image(root: Path) -> None:
+    (make_coco(root) / "images/x2.png").unlink()
+
+
+def coco_outside(root: Path) -> None:
+    make_coco(root, harm={"segmentation": [[20, 20, 30, 20, 30, 30]]})
+
+
+def coco_box_only(root: Path) -> None:
+    make_coco(root, harm={"segmentation": []})
+
+
+def coco_unknown_category(root: Path) -> None:
+    make_coco(root, harm={"category_id": 77})
+
+
+def broken_labelme(root: Path) -> None:
+    (make_labelme(root) / "x1.json").write_text('{"shapes": [], "imagePath": ', encoding="utf-8")
+
+
+def labelme_line(root: Path) -> None:
+    make_labelme(root, harm={"shape_type": "line"})
+
+
+def labelme_without_image(root: Path) -> None:
+    (make_labelme(root) / "x1.png").unlink()
+
+
 CASES: list[tuple[Callable[[Path], None], str, str]] = [
     (missing_label, "imagesTr/case1.png", "has no labels; expected"),
     (label_without_image, "labelsTr/case1.png", "labels without an image; expected"),
@@ -191,6 +234,16 @@ CASES: list[tuple[Callable[[Path], None], str, str]] = [
     (polygon_outside, "train/outputs_json/ID001/image001_L.json", "lies outside the image of 8x6 pixels"),
     (no_polygons, "train/DCM/ID001/image001_L.png", "has no labels; expected"),
     (volume_among_images, "labelsTr/case1.png", "has the shape (6, 8), its image (3, 6, 8)"),
+    (cut_dicom, "imagesTr/case1.dcm", "is cut short: it holds 40 of 48 bytes of pixels"),
+    (dicom_film, "imagesTr/case1", "holds 2 frames in one DICOM file"),
+    (broken_coco, "annotations/instances.json", "is not valid JSON"),
+    (coco_without_image, "annotations/instances.json", "image 2: there is no image 'x2.png' in"),
+    (coco_outside, "annotations/instances.json", "annotation 1 ('a'): x 20 to 30, y 20 to 30 lies outside the image"),
+    (coco_box_only, "annotations/instances.json", "annotation 1 ('a'): has no segmentation"),
+    (coco_unknown_category, "annotations/instances.json", "annotation 1: category_id 77 names no entry of category"),
+    (broken_labelme, "x1.json", "is not valid JSON"),
+    (labelme_line, "x1.json", "shape 0: 'b2' is a line, which has no area"),
+    (labelme_without_image, "x1.json", "imagePath: there is no image 'x1.png' in"),
 ]
 
 

@@ -45,7 +45,7 @@ def test_the_three_commands_on_a_phantom(autoseg: Autoseg, tmp_path: Path, monke
     done = autoseg("predict", "--ensemble", "--device", "cpu")
     assert done.code == 0, done.err
     out = tmp_path / "results" / "HandBone" / "predictions" / "ensemble"
-    cases = [path for path in out.iterdir() if path.is_dir()]
+    cases = [path for path in out.iterdir() if path.is_dir() and not path.name.startswith(".")]
     assert cases
     assert all(len(list(case.glob("*.png"))) == 29 for case in cases)
     rows = list(csv.DictReader((out / "submission.csv").read_text(encoding="utf-8").splitlines()))

@@ -141,6 +141,20 @@ def test_one_message_and_exit_code_2(autoseg: Autoseg, place: Workspace, regex: 
     assert not place.fingerprint_file("D").exists()
 
 
+def test_an_expression_that_leaves_one_group_changes_nothing(run: Run, place: Workspace, autoseg: Autoseg) -> None:
+    """It must neither cost a person's folds nor be remembered."""
+    run(None)
+    before = place.splits_file("D").read_bytes()
+    done = autoseg("plan_and_preprocess", "-w", place.root, "--gpu", "cpu", "--group-regex", "_")
+    assert done.code == 2
+    assert "--group-regex _ puts all cases into one group" in done.err
+    assert place.splits_file("D").read_bytes() == before
+    assert not place.splits_file("D").with_name("splits_earlier.json").exists()
+    again = autoseg("plan_and_preprocess", "-w", place.root, "--gpu", "cpu")
+    assert again.code == 0
+    assert "--group-regex" not in again.out
+
+
 def test_a_remembered_expression_that_fits_no_more(run: Run, place: Workspace, autoseg: Autoseg) -> None:
     run("(.+)_")
     for name in NAMES:

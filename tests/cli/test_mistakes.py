@@ -1,6 +1,7 @@
 """What a person may get wrong: one message that says what to do, exit code 2, no traceback."""
 
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from autoseg.budget import named_gpu
 from autoseg.cli.progress import duration
 from autoseg.cli.train import check_memory
-from autoseg.errors import DeviceError, UsageError
+from autoseg.errors import DeviceError, FileFormatError, UsageError
 from autoseg.io.json_files import load_json, save_json
 from autoseg.plan import Plan
 from autoseg.workspace import Workspace
@@ -145,6 +146,28 @@ def test_debug_shows_where_it_happened(autoseg: Autoseg, raw_only: Path) -> None
 )
 def test_time_as_a_person_says_it(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize("error", [FileFormatError("case3: chunk 2 is damaged. Prepare it again."), ZeroDivisionError("a mistake of ours")])
+def test_what_goes_wrong_in_a_loading_thread_reaches_the_user(
+    autoseg: Autoseg, planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    where: list[str] = []
+
+    def damaged(*arguments: object, **options: object) -> None:
+        where.append(threading.current_thread().name)
+        raise error
+
+    monkeypatch.setattr("autoseg.trainers.sampler.read_mirrored", damaged)
+    command = ["train", "2d", "0", "-w", Path(shutil.copytree(planned, tmp_path / "w"))]
+    if isinstance(error, FileFormatError):
+        done = autoseg(*command)
+        assert (done.code, str(error) in done.err) == (2, True)
+    # Not ours to explain, or asked for: the exception itself, with the lines that it passed through in its thread.
+    with pytest.raises(type(error), match=str(error)) as caught:
+        autoseg(*command, *(["--debug"] if isinstance(error, FileFormatError) else []))
+    assert {"sample", "damaged"} <= {entry.name for entry in caught.traceback}
+    assert where[0].startswith("autoseg-loader")
 
 
 def test_a_device_out_of_memory_is_no_traceback(autoseg: Autoseg, planned: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,13 +17,15 @@ OPTIONS = {
     },
     "train": {
         "-d --dataset", "-w --workspace", "--plan", "--trainer", "--epochs", "--iterations-per-epoch", "--hours", "--lr", "--loss",
-        "--optimizer", "--schedule", "--warmup", "--batch",
-        "--seed", "--device", "--restart",
+        "--optimizer", "--schedule", "--augmentation", "--warmup", "--batch",
+        "--seed", "--patience", "--ema", "--from", "--track", "--deterministic", "--device", "--queued", "--restart",
     },
     "predict": {
         "--ensemble", "-d --dataset", "-i --input", "-o --output", "--folds", "--no-tta", "--step", "--config", "--plan", "--trainer",
-        "--device", "--overwrite", "-w --workspace",
+        "--device", "--format", "--part", "--overwrite", "-w --workspace",
     },
+    "evaluate": {"-d --dataset", "-o --output", "--tolerance", "--groups", "--by", "--workers", "-w --workspace"},
+    "compare": {"--json"},
     "plan show": {"-d --dataset", "-w --workspace", "--json"},
     "plan list": {"-d --dataset", "-w --workspace"},
     "plan diff": {"-d --dataset", "-w --workspace", "--reasons"},
@@ -31,7 +33,10 @@ OPTIONS = {
     "demo make": {"-w --workspace", "--people", "--size", "--seed", "--workers"},
     "demo score": {"-w --workspace", "-p --predictions"},
 }  # fmt: skip
-ARGUMENTS = {"train": ["config", "folds"], "plan show": ["name"], "plan diff": ["first", "second"]}
+ARGUMENTS = {
+    "train": ["config", "folds"], "evaluate": ["pred", "truth"], "compare": ["run_a", "run_b"], "plan show": ["name"],
+    "plan diff": ["first", "second"],
+}  # fmt: skip
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:

@@ -30,7 +30,6 @@ def test_classes_of_a_small_case() -> None:
     assert second is not None
     assert (first.area, first.components, first.extent, first.centroid) == (8, 1, (4, 2), (3.5, 3.5))
     assert (second.area, second.components, second.extent) == (25, 2, (9, 9))
-    assert facts.relative_centroid(0) == (0.25, 0.25)
     assert facts.centroid(2) is None
     assert facts.nonzero_box == ((1, 9), (2, 12))
     assert facts.labelled == 256

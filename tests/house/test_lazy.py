@@ -27,7 +27,9 @@ def startup_names(root: Path) -> set[str]:
     return run_with_importtime(root, "-c", "pass")[1]
 
 
-@pytest.mark.parametrize("arguments", [[], ["plan_and_preprocess"], ["train"], ["predict"], ["demo"], ["plan"], ["plan", "show"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["plan_and_preprocess"], ["train"], ["predict"], ["evaluate"], ["compare"], ["demo"], ["plan"], ["plan", "show"]]
+)
 def test_help_loads_neither_torch_nor_pydantic(root: Path, arguments: list[str]) -> None:
     output, loaded = run_with_importtime(root, "-m", "autoseg", *arguments, "--help")
     assert output.startswith("Usage: ")

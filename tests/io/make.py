@@ -78,3 +78,39 @@ def make_handbone(root: Path, people: Sequence[str] = ("ID001", "ID002"), classe
             write_json(root / f"train/outputs_json/{person}/{stem}.json", content)
     write_picture(root / "test/DCM/ID040/image040_R.png", np.stack([RAMP] * 3, -1))
     return root
+
+
+def box(left: float, top: float, right: float, bottom: float) -> list[float]:
+    """A rectangle as COCO's polygon."""
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+def make_coco(root: Path, *, harm: Mapping[str, Any] | None = None) -> Path:
+    """images/x1.png, x2.png and x10.png, which nothing is annotated in; `harm` changes the first annotation."""
+    for name in ("x1", "x2", "x10"):
+        write_picture(root / f"images/{name}.png", RAMP)
+    categories = [{"id": 5, "name": "b"}, {"id": 2, "name": "unused"}, {"id": 3, "name": "a"}]
+    crowd = {"size": [6, 8], "counts": [21, 2, 4, 2, 4, 2, 13]}
+    annotations = [
+        {"id": 1, "image_id": 1, "category_id": 3, "segmentation": [box(0, 0, 2, 2)], "iscrowd": 0, **(harm or {})},
+        {"id": 2, "image_id": 1, "category_id": 3, "segmentation": crowd, "iscrowd": 1},
+        {"id": 3, "image_id": 1, "category_id": 5, "segmentation": [box(1, 1, 4, 4)], "iscrowd": 0},
+        {"id": 4, "image_id": 2, "category_id": 5, "segmentation": [box(1, 1, 4, 4)], "iscrowd": 0},
+    ]
+    images = [{"id": k, "file_name": f"x{k}.png", "width": 8, "height": 6} for k in (10, 2, 1)]
+    write_json(root / "annotations/instances.json", {"images": images, "categories": categories, "annotations": annotations})
+    return root
+
+
+def make_labelme(root: Path, *, harm: Mapping[str, Any] | None = None) -> Path:
+    """x1.json and x2.json beside their images, test/t.json; `harm` changes the first shape."""
+    shapes = [
+        {"label": "b2", "shape_type": "polygon", "points": [[2, 1], [5, 1], [5, 4], [2, 4]], **(harm or {})},
+        {"label": "b2", "shape_type": "rectangle", "points": [[0, 0], [2, 2]]},
+        {"label": "b10", "shape_type": "rectangle", "points": [[3, 2], [5, 4]]},
+        {"label": "ignore", "shape_type": "rectangle", "points": [[0, 5], [8, 6]]},
+    ]
+    for name in ("x1", "x2", "test/t"):
+        write_picture(root / f"{name}.png", RAMP)
+        write_json(root / f"{name}.json", {"version": "5.5.0", "shapes": shapes, "imagePath": f"{Path(name).name}.png", "imageData": None})
+    return root

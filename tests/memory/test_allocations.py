@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from autoseg.memory import trace_step
-from autoseg.recipe import Augmentation
+from autoseg.recipe import STRONG_AUGMENTATION, Augmentation
 from tests import small
 from tests.memory.allocations import allocated_peak, stage
 
 BF16 = {"precision": "bf16"}
 SGD = small.recipe(optimizer="sgd", augmentation=Augmentation())
+STRONG = small.recipe(augmentation=STRONG_AUGMENTATION)
 
 #: What the stage is, and how it is trained.
 CONFIGURATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -25,6 +26,7 @@ CONFIGURATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ignore": ({"patch": (128, 128), "classes": 20}, {"has_ignore": True}),
     "ignore, exclusive": ({"patch": (128, 128), "classes": 20, "exclusive": True}, {"has_ignore": True}),
     "colour": ({"patch": (128, 128), "channels": 3}, {}),
+    "strong augmentation": ({"patch": (128, 128), "recipe": STRONG}, {}),
     "cascade": ({"patch": (128, 128), "classes": 6, "channels": 7, "previous": "2d_lowres"}, {}),
     "checkpointing": ({"patch": (128, 128), "batch": 4, "checkpointed_stages": 2}, {}),
     "accumulation": ({"patch": (128, 128), "batch": 4}, {"micro_batch": 2}),
@@ -35,6 +37,7 @@ CONFIGURATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "amp, checkpointing": ({"patch": (128, 128), "batch": 4, "checkpointed_stages": 2}, BF16),
     "amp, uneven accumulation": ({"patch": (128, 128), "batch": 3}, {"micro_batch": 2, **BF16}),
     "3 axes": ({"axes": 3, "patch": (32, 32, 32)}, {}),
+    "3 axes, strong augmentation": ({"axes": 3, "patch": (32, 32, 32), "recipe": STRONG}, {}),
     "3 axes, exclusive": ({"axes": 3, "patch": (32, 32, 32), "classes": 6, "exclusive": True}, {}),
     "3 axes, one sample at a time": ({"axes": 3, "patch": (32, 32, 32)}, {"micro_batch": 1}),
     "3 axes, amp": ({"axes": 3, "patch": (32, 32, 32)}, BF16),

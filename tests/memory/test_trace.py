@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.augment import make_batch
-from autoseg.augment.synthetic import heaviest_draw, neutral_draw, synthetic_sample
+from autoseg.augment.synthetic import heaviest_draw, neutral_draw, stage_draw, synthetic_sample
 from autoseg.memory import (
     CPU_PROCESS_BYTES,
     CUDA_CONTEXT_BYTES,
@@ -22,7 +22,7 @@ from autoseg.memory import (
 from autoseg.memory.trace import AHEAD_PER_WORKER, traced_samples
 from autoseg.nets import unet
 from autoseg.plan import Stage
-from autoseg.recipe import Augmentation
+from autoseg.recipe import STRONG_AUGMENTATION, Augmentation
 from autoseg.trainers import loader
 from tests import small
 from tests.memory.allocations import network as net_of
@@ -137,6 +137,19 @@ def test_augmentation_is_part_of_the_step(device_type: str) -> None:
     plain = small.with_recipe(stage, augmentation=small.recipe().augmentation)
     # While the image is warped, it and its codes lie there in 32 bits.
     assert peak(stage, device_type=device_type) - peak(plain, device_type=device_type) > box
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_no_draw_reads_a_larger_box_than_the_heaviest(axes: int) -> None:
+    recipe = small.recipe(augmentation=replace(STRONG_AUGMENTATION, elastic_p=1.0, rotation_p=1.0, scaling_p=1.0, grid_distortion_p=1.0))
+    stage = small.stage(axes, recipe=recipe, patch=(24, 32, 16)[:axes], rotation_degrees=40.0)
+    heaviest = heaviest_draw(stage)
+    assert heaviest.elastic is not None
+    assert heaviest.grid is not None
+    assert heaviest.clahe_clip > 0
+    boxes = [synthetic_sample(stage, stage_draw(stage, np.random.default_rng(k))).codes.size for k in range(300)]
+    largest = synthetic_sample(stage, heaviest).codes.size
+    assert 0.3 * largest < max(boxes) <= largest
 
 
 def test_what_is_read_ahead_counts_where_it_lies() -> None:

@@ -58,7 +58,7 @@ def _start(stage: Stage, plan: Plan) -> Stage:
 
 
 def _cap(stage: Stage, data: str) -> int:
-    return batch_cap(len(SETS[data].cases), net_shape(stage), stage.patch)
+    return batch_cap(len(SETS[data].cases), net_shape(stage), stage.patch).batch
 
 
 def _choices(stage: Stage, plan: Plan) -> list[Stage]:

@@ -167,3 +167,32 @@ def test_a_second_stage_brings_its_first(plan: Plan) -> None:
     asked = make_plan(hands(), memory_budget(8), Request(configs=("2d_cascade",)))
     assert list(asked.stages) == ["2d_lowres", "2d_cascade"]
     assert contradictions(asked) == []
+
+
+def test_a_timed_plan_leaves_recomputing_where_it_fits_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory for the whole only with stages recomputed; time for a patch that fits without."""
+    facts = with_context(0.5)
+    whole = make_plan(facts, replace(CPU_BUDGET, hours=None), Request()).stages["2d"]
+    scarce = replace(CPU_BUDGET, memory_bytes=int(whole.memory.peak_bytes / 0.93))
+    tight = make_plan(facts, replace(scarce, hours=None), Request()).stages["2d"]
+    assert (tight.patch, tight.checkpointed_stages > 0) == ((128, 128), True)
+    monkeypatch.setattr(stages, "measure_step", lambda stage, device, exclusive: 1e-5 * stage.batch * math.prod(stage.patch))
+    timed_stage = make_plan(facts, scarce, Request(device=small.CPU)).stages["2d"]
+    assert timed_stage.patch[0] < 128
+    assert timed_stage.checkpointed_stages == 0
+
+
+def test_a_timed_plan_stays_within_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that cost nothing ask for large batches; the memory of what was traced for AdamW holds them back."""
+    monkeypatch.setattr(stages, "measure_step", lambda stage, device, exclusive: 1e-9)
+    facts = hands(people=400)  # 5 % of 800 images: 40
+    scarce = replace(CPU_BUDGET, memory_bytes=int(make_plan(facts, CPU_BUDGET, Request()).stages["2d"].memory.peak_bytes * 0.9))
+    by_memory = make_plan(facts, scarce, Request()).stages["2d"]
+    timed_stage = make_plan(facts, scarce, Request(device=small.CPU)).stages["2d"]
+    assert timed_stage.batch * math.prod(timed_stage.patch) <= by_memory.batch * math.prod(by_memory.patch)
+    assert timed_stage.memory.peak_bytes <= 0.92 * scarce.memory_bytes
+
+
+def test_images_too_small_for_two_stages_are_refused() -> None:
+    with pytest.raises(PlanError, match="too small for a first stage"):
+        make_plan(hands(size=32), memory_budget(4), Request(configs=("2d_cascade",)))

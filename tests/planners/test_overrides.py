@@ -18,6 +18,7 @@ from autoseg.planners.search import Tracer
 from autoseg.planners.topology import unet
 from autoseg.preprocess.store import plan_key
 from autoseg.recipe import Augmentation, recipe_for
+from autoseg.trainers.options import TrainOptions, apply_options
 from tests import small
 from tests.fingerprint.make import case_facts, fingerprint
 
@@ -134,10 +135,21 @@ def test_single_fields() -> None:
 def test_an_optimizer_brings_its_rate_and_a_short_training_its_optimizer() -> None:
     short = recipe_for("dice_ce", 100)
     stage = overridden("2d.recipe.optimizer=adamw")
-    assert (stage.recipe, stage.reasons["recipe"]) == (short, "set by --set 2d.recipe.optimizer=adamw")
-    assert overridden("2d.recipe.optimizer=adamw", "2d.recipe.lr=0.5").recipe == replace(short, lr=0.5)
+    assert (stage.recipe, stage.reasons["recipe"]) == (replace(short, pinned=True), "set by --set 2d.recipe.optimizer=adamw")
+    assert overridden("2d.recipe.optimizer=adamw", "2d.recipe.lr=0.5").recipe == replace(short, lr=0.5, pinned=True)
     assert overridden("2d.iterations=1000").recipe == short
     assert overridden("2d.iterations=1000", "2d.recipe.lr=0.5").recipe.lr == 0.5
+
+
+@pytest.mark.parametrize(("optimizer", "epochs"), [("adamw", 40), ("sgd", 1)])
+def test_an_optimizer_that_was_set_is_trained_whatever_the_length(optimizer: str, epochs: int) -> None:
+    """40 epochs of 250 would take SGD by themselves, one epoch AdamW."""
+    plan = apply_overrides(plan_for(), [f"2d.recipe.optimizer={optimizer}"], FACTS, tracer=Formula())
+    options = TrainOptions(epochs=epochs, iterations_per_epoch=250)
+    trained = apply_options(plan, plan.stages["2d"], options, expected=lambda stage: stage.iterations)
+    assert (trained.iterations, trained.recipe.optimizer) == (250 * epochs, optimizer)
+    free = plan_for()
+    assert apply_options(free, free.stages["2d"], options, expected=lambda stage: stage.iterations).recipe.optimizer != optimizer
 
 
 def test_weights_of_classes_and_another_loss() -> None:

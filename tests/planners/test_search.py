@@ -1,6 +1,7 @@
 """Context first: the whole image while memory lasts, then the batch; a smaller patch only where time is short."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from autoseg.memory import Trace, with_allowances
 from autoseg.plan import Memory, Stage
 from autoseg.planners import search
 from autoseg.planners.candidates import smaller_patches
-from autoseg.planners.search import FILL, Tracer, batch_cap, largest_fitting, largest_that_fits, raise_batch
+from autoseg.planners.search import FILL, Cap, Tracer, batch_cap, largest_fitting, largest_that_fits, raise_batch
 from autoseg.planners.view import View
 from tests.planners.sets import whole
 
@@ -20,6 +21,11 @@ ALL = View(share=1.0, measured=True, reason="look-alikes")
 HALF = View(share=0.5, measured=True, reason="look-alikes")
 NONE = View(share=0.0, measured=True, reason="no look-alikes")
 UNKNOWN = View(share=1.0, measured=False, reason="not measured")
+
+
+def cap(batch: int) -> Callable[[Stage], Cap]:
+    """A data set that supports this batch, whatever the patch."""
+    return lambda stage: Cap(batch, f"5 % of the data set's pixels allow {batch}")
 
 
 class Formula(Tracer):
@@ -38,26 +44,26 @@ class Formula(Tracer):
 
 def test_room_is_filled_with_samples() -> None:
     # 256 x 256 x 1000 bytes: 65.5 MB a sample; 92 % of 700 MB hold 9.
-    choice = largest_that_fits(whole((256, 256)), Formula(700_000_000), ALL, batch_cap=100)
+    choice = largest_that_fits(whole((256, 256)), Formula(700_000_000), ALL, cap_of=cap(100))
     assert (choice.stage.patch, choice.stage.batch, choice.stage.checkpointed_stages) == ((256, 256), 9, 0)
     assert choice.reasons["patch"] == "the whole image at full resolution"
     assert choice.reasons["batch"] == "9: one more would exceed 92% of the memory"
 
 
 def test_the_data_set_limits_the_batch() -> None:
-    choice = largest_that_fits(whole((256, 256)), Formula(700_000_000), ALL, batch_cap=5)
+    choice = largest_that_fits(whole((256, 256)), Formula(700_000_000), ALL, cap_of=cap(5))
     assert choice.stage.batch == 5
     assert choice.reasons["batch"] == "5: 5 % of the data set's pixels allow 5"
 
 
 def test_what_is_almost_too_large_is_computed_twice_before_it_is_cut() -> None:
-    choice = largest_that_fits(whole((256, 256)), Formula(100_000_000), ALL, batch_cap=100)
+    choice = largest_that_fits(whole((256, 256)), Formula(100_000_000), ALL, cap_of=cap(100))
     assert (choice.stage.patch, choice.stage.batch, choice.stage.checkpointed_stages) == ((256, 256), 2, 1)
     assert "if the finest 1 stages are computed twice" in choice.reasons["patch"]
 
 
 def test_then_the_patch_is_cut_and_stays_square() -> None:
-    choice = largest_that_fits(whole((256, 256)), Formula(8_000_000), ALL, batch_cap=100)
+    choice = largest_that_fits(whole((256, 256)), Formula(8_000_000), ALL, cap_of=cap(100))
     edge = choice.stage.patch[0]
     assert choice.stage.patch == (edge, edge)
     assert choice.stage.checkpointed_stages == 0
@@ -70,19 +76,19 @@ def test_a_budget_for_nothing_is_refused_with_what_is_needed() -> None:
     with pytest.raises(
         PlanError, match=r"a budget of 0\.5 GiB is too small: the smallest net needs \d+\.\d GiB. .*--gpu-memory.*--gpu cpu"
     ):
-        largest_that_fits(whole((48, 48)), Tracer(memory_budget(0.5), exclusive=False), ALL, batch_cap=2)
+        largest_that_fits(whole((48, 48)), Tracer(memory_budget(0.5), exclusive=False), ALL, cap_of=cap(2))
 
 
 @pytest.mark.parametrize(
     ("images", "shape", "patch", "cap"),
     [
-        (800, (2048, 2048), (2048, 2048), 40),
-        (20, (1024, 1024), (1024, 1024), 2),
-        (100, (512, 512), (256, 256), 20),
-        (10**6, (64, 64), (64, 64), 512),
+        (800, (2048, 2048), (2048, 2048), Cap(40, "5 % of the data set's pixels allow 40")),
+        (20, (1024, 1024), (1024, 1024), Cap(2, "the least, though 5 % of the data set's pixels allow 1")),
+        (100, (512, 512), (256, 256), Cap(20, "5 % of the data set's pixels allow 20")),
+        (10**6, (64, 64), (64, 64), Cap(512, "the most, though 5 % of the data set's pixels allow 50000")),
     ],
 )
-def test_five_percent_of_the_pixels(images: int, shape: tuple[int, ...], patch: tuple[int, ...], cap: int) -> None:
+def test_five_percent_of_the_pixels(images: int, shape: tuple[int, ...], patch: tuple[int, ...], cap: Cap) -> None:
     assert batch_cap(images, shape, patch) == cap
 
 
@@ -122,7 +128,7 @@ def test_nothing_fits() -> None:
 
 
 def test_without_look_alikes_nothing_is_computed_twice() -> None:
-    choice = largest_that_fits(whole((256, 256)), Formula(100_000_000), NONE, batch_cap=100)
+    choice = largest_that_fits(whole((256, 256)), Formula(100_000_000), NONE, cap_of=cap(100))
     assert choice.stage.checkpointed_stages == 0
     assert choice.stage.patch == (192, 192)  # 46,000 pixels a sample: 214 x 214; nets of that size pool by 32
 
@@ -131,18 +137,18 @@ def test_a_patch_that_shows_enough_is_not_computed_twice() -> None:
     # Not even 1/16 of 262 MB fits as a whole; 14,400 pixels a sample do: 112 x 112 of 512. With one stage recomputed 160, 30 %.
     stage = whole((512, 512))
     third = replace(HALF, share=0.2)
-    assert largest_that_fits(stage, Formula(31_300_000), third, batch_cap=2).stage.patch == (112, 112)
-    assert largest_that_fits(stage, Formula(31_300_000), third, batch_cap=2).stage.checkpointed_stages == 0
+    assert largest_that_fits(stage, Formula(31_300_000), third, cap_of=cap(2)).stage.patch == (112, 112)
+    assert largest_that_fits(stage, Formula(31_300_000), third, cap_of=cap(2)).stage.checkpointed_stages == 0
 
 
 def test_patches_are_recomputed_until_they_show_enough() -> None:
     # 2 x 512 x 512 x 1000 B / 2^4 = 32.8 MB of 32.7; 40 % of the edge take 224 x 224: 100 MB, which two stages recomputed bring to 25.
-    choice = largest_that_fits(whole((512, 512)), Formula(35_500_000), replace(HALF, share=0.4), batch_cap=2)
+    choice = largest_that_fits(whole((512, 512)), Formula(35_500_000), replace(HALF, share=0.4), cap_of=cap(2))
     assert (choice.stage.patch, choice.stage.checkpointed_stages) == ((224, 224), 2)
 
 
 def test_a_view_that_was_not_measured_is_a_wish() -> None:
-    choice = largest_that_fits(whole((512, 512)), Formula(20_000_000), UNKNOWN, batch_cap=2)
+    choice = largest_that_fits(whole((512, 512)), Formula(20_000_000), UNKNOWN, cap_of=cap(2))
     assert choice.stage.checkpointed_stages == 0
     assert choice.stage.patch < (512, 512)
 
@@ -166,7 +172,7 @@ def test_handbone_on_a_v100_sees_the_whole_hand() -> None:
     # DESIGN 2: about 16.8 GiB traced for a batch of 2; three fit into 92 % of 31.7 GiB, and memory alone limits the batch.
     budget = named_gpu("v100-32gb")
     stage = whole((2048, 2048), heads=29, priors=(0.01,) * 29)
-    choice = largest_that_fits(stage, Tracer(budget, exclusive=False), ALL, batch_cap=40)
+    choice = largest_that_fits(stage, Tracer(budget, exclusive=False), ALL, cap_of=cap(40))
     assert choice.stage.patch == (2048, 2048)
     assert choice.stage.batch >= 3
     assert choice.stage.checkpointed_stages == 0

@@ -20,11 +20,13 @@ from autoseg.planners.folds import Splits
 from autoseg.preprocess.store import PreparedStore, plan_key
 from autoseg.trainers import FoldCases, Job
 from autoseg.trainers.clock import Clock
-from autoseg.trainers.fit import Fit, FitSettings, Watch
+from autoseg.trainers.fit import Fit, Watch
+from autoseg.trainers.hours import fold_share_s
 from autoseg.trainers.interrupt import Interrupt, Interrupted, listening
-from autoseg.trainers.launch import fold_share_s, train_fold
+from autoseg.trainers.launch import train_fold
 from autoseg.trainers.run import RunFolder, TimeSpent
 from autoseg.trainers.sampler import Sampler
+from autoseg.trainers.state import FitSettings
 from autoseg.workspace import Workspace
 from tests import small
 from tests.trainers.make import NAME

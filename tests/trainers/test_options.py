@@ -9,7 +9,7 @@ from autoseg.budget import Budget
 from autoseg.errors import PlanError, UsageError
 from autoseg.memory import CPU_PROCESS_BYTES, training_memory
 from autoseg.plan import Plan, Stage
-from autoseg.recipe import NO_AUGMENTATION, recipe_for
+from autoseg.recipe import NO_AUGMENTATION, STRONG_AUGMENTATION, Augmentation, recipe_for
 from autoseg.trainers.options import TRAINERS, TrainOptions, apply_options
 from tests import small
 
@@ -74,6 +74,21 @@ def test_another_batch_is_traced() -> None:
     assert applied(TrainOptions(batch=2)).memory == PLANNED.memory
 
 
+def test_a_plan_that_was_edited_is_traced_again() -> None:
+    """Who writes another batch into the file must not train with the memory of the batch before."""
+    memory = training_memory(PLANNED, exclusive=False, precision="fp32", device_type="cpu", budget_bytes=2**32)
+    planned = replace(PLANNED, memory=memory)
+
+    def train(stage: Stage, **budget: Any) -> Stage:
+        return apply_options(plan_of(stage, **budget), stage, TrainOptions(), expected=lambda stage: stage.iterations)
+
+    assert train(planned).memory == memory
+    edited = replace(planned, batch=9)
+    assert train(edited).memory.peak_bytes > memory.peak_bytes
+    with pytest.raises(PlanError, match="batch 9"):
+        train(edited, memory_bytes=CPU_PROCESS_BYTES)
+
+
 def test_another_optimizer_is_traced() -> None:
     # AdamW keeps two states per weight and SGD one.
     stage = applied(TrainOptions(trainer="adamw"))
@@ -95,6 +110,18 @@ def test_another_loss_is_traced_before_anything_is_measured() -> None:
     assert [(given.recipe.loss, given.step_s) for given in asked] == [("border_ce", None)]
     same = apply_options(plan_of(planned), planned, TrainOptions(loss="dice_bce", optimizer="sgd"), expected=expected)
     assert same == planned
+
+
+def test_a_named_augmentation_is_traced_where_it_needs_other_memory() -> None:
+    stage = applied(TrainOptions(augmentation="strong"))
+    assert stage.recipe == replace(PLANNED.recipe, augmentation=STRONG_AUGMENTATION)
+    assert stage.memory == training_memory(stage, exclusive=False, precision="fp32", device_type="cpu", budget_bytes=2**32)
+    # The same transforms, drawn less often: the memory is the planned one, the time of a step is not.
+    planned = replace(small.with_recipe(PLANNED, augmentation=replace(Augmentation(), noise_p=0.05)), step_s=0.5)
+    stage = apply_options(plan_of(planned), planned, TrainOptions(augmentation="default"), expected=lambda stage: stage.iterations)
+    assert stage == replace(planned, recipe=replace(planned.recipe, augmentation=Augmentation()), step_s=None)
+    assert applied(TrainOptions(augmentation="none")) == PLANNED  # which is planned without any
+    assert applied(TrainOptions(augmentation="strong", trainer="adamw")).recipe.augmentation == STRONG_AUGMENTATION
 
 
 def test_options_of_the_recipe_come_on_top_of_each_other() -> None:
@@ -138,6 +165,7 @@ def test_a_batch_beyond_the_budget_is_refused() -> None:
         ),
         ({"optimizer": "adamax"}, r"--optimizer adamax is not known; there are sgd, adam, adamw, lion, rmsprop\."),
         ({"schedule": "linear"}, r"--schedule linear is not known; there are poly, cosine, step, constant, plateau\."),
+        ({"augmentation": "workers"}, r"--augmentation workers is not known; there are default, none, strong\."),
         ({"warmup": 1.0}, r"--warmup is a share of the training, in \[0, 1\), got 1"),
         ({"warmup": float("nan")}, "--warmup is a share of the training"),
         ({"trainer": "adam"}, r"--trainer adam is not known; there are default, sgd, adamw\."),

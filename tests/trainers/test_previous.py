@@ -1,6 +1,7 @@
 """What a cascade's training asks of the stage before: every case's out-of-fold probabilities, or one clear word about what is missing."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def plan_of(root: Path) -> Plan:
     return load_json(Workspace(root=root).plan_file(cascade.NAME, "default"), Plan)
 
 
-def prepare(root: Path, plan: Plan | None = None, *, trainer: str = "default", calls: list[int] | None = None) -> PreviousStage:
+def prepare(
+    root: Path, plan: Plan | None = None, *, trainer: str = "default", calls: list[int] | None = None, needed: Sequence[str] = ()
+) -> PreviousStage:
     place, plan = Workspace(root=root), plan or plan_of(root)
     splits, stage = load_json(place.splits_file(cascade.NAME), Splits), plan.stages["2d_cascade"]
     return prepare_previous_stage(
@@ -44,6 +47,7 @@ def prepare(root: Path, plan: Plan | None = None, *, trainer: str = "default", c
         stage,
         trainer=trainer,
         val={str(number): fold.val for number, fold in enumerate(splits.folds)},
+        needed=needed,
         store=PreparedStore(place.store_folder(cascade.NAME, plan_key(plan, stage))),
         progress=lambda done, total: None if calls is None else calls.append(total),
     )
@@ -80,6 +84,12 @@ def test_another_net_of_any_fold_makes_other_channels(workspace: Path) -> None:
     assert second.behind("0") == first.behind("0")
     assert second.behind("1") != first.behind("1")
     assert second.behind("all") == f"{second.behind('0')},{second.behind('1')}"
+
+
+def test_a_case_that_no_fold_validates_on_is_named(workspace: Path) -> None:
+    prepare(workspace, needed=["case03"])
+    with pytest.raises(UsageError, match=r"splits\.json: no fold validates on case99 and 1 other cases"):
+        prepare(workspace, needed=["case03", "extra", "case99"])
 
 
 def test_a_fold_that_is_not_finished_is_named(workspace: Path) -> None:

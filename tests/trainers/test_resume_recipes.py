@@ -15,10 +15,11 @@ from autoseg.preprocess.store import PreparedStore, plan_key
 from autoseg.recipe import OptimizerName
 from autoseg.trainers import fit
 from autoseg.trainers.clock import Clock
-from autoseg.trainers.fit import Fit, FitSettings, Watch
+from autoseg.trainers.fit import Fit, Watch
 from autoseg.trainers.interrupt import Interrupt
 from autoseg.trainers.run import RunFolder
 from autoseg.trainers.sampler import Sampler
+from autoseg.trainers.state import FitSettings
 from autoseg.workspace import Workspace
 from tests import small
 from tests.trainers.make import NAME

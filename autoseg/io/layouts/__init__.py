@@ -8,11 +8,18 @@ from pathlib import Path
 from autoseg.case import Dataset
 from autoseg.errors import UsageError
 from autoseg.io.layouts.base import Layout
+from autoseg.io.layouts.coco import CocoLayout
 from autoseg.io.layouts.folders import FoldersLayout
 from autoseg.io.layouts.handbone import HandBoneLayout
+from autoseg.io.layouts.labelme import LabelMeLayout
 
 #: Name -> reader. Other packages add theirs, a Layout class, under the entry-point group of that name.
-LAYOUTS: dict[str, Layout] = {"folders": FoldersLayout(), "handbone": HandBoneLayout()}
+LAYOUTS: dict[str, Layout] = {
+    "folders": FoldersLayout(),
+    "handbone": HandBoneLayout(),
+    "coco": CocoLayout(),
+    "labelme": LabelMeLayout(),
+}
 ENTRY_POINTS = "autoseg.layouts"
 
 

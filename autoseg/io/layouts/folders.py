@@ -14,6 +14,7 @@ from autoseg.io.layouts.classes import found_classes
 from autoseg.io.layouts.dataset_json import FILE_NAME, Description, read_description
 from autoseg.io.layouts.patients import dicom_groups
 from autoseg.io.names import unescape_name
+from autoseg.io.series import is_series
 from autoseg.io.truth import IGNORE
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
@@ -83,7 +84,7 @@ def _cases(folder: Path, part: str, described: Description) -> list[Case]:
     if not images.is_dir():
         return []
     labels = _labels(folder / f"labels{part}", described)
-    files = _with_ending(image_files(images), described)
+    files = _with_ending(image_files(images), described) + _series(images)
     by_case = group_channels(files, force=described.file_ending is not None, taken=labels)
     return [Case(name=name, images=paths, truth=labels[name][0] if name in labels else None) for name, paths in by_case]
 
@@ -112,6 +113,12 @@ def group_channels(files: Sequence[Path], *, force: bool, taken: Mapping[str, ob
         return [(image_stem(path), (path,)) for path in files]
     in_order = sorted(grouped.items(), key=lambda item: natural_key(item[0]))
     return [(name, tuple(path for _, path in sorted(members))) for name, members in in_order]
+
+
+def _series(folder: Path) -> list[Path]:
+    """The folders that hold the DICOM slices of a volume."""
+    below = sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=lambda p: natural_key(p.name))
+    return [path for path in below if is_series(path)]
 
 
 def _labels(folder: Path, described: Description) -> dict[str, list[Truth]]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from autoseg.case import Case
 from autoseg.errors import DataError
-from autoseg.io.filenames import DICOM_SUFFIXES, image_suffix
+from autoseg.io.filenames import is_dicom
+from autoseg.io.series import dicom_files
 from autoseg.io.volumes import read_header
 
 _PATIENT_ID = "0010|0020"
@@ -20,14 +21,15 @@ def dicom_groups(cases: Sequence[Case]) -> dict[str, str]:
     patients: dict[str, str] = {}
     groups: dict[str, str] = {}
     for case in cases:
-        if image_suffix(case.images[0]) in DICOM_SUFFIXES and (identifier := _patient_id(case)):
+        if (case.images[0].is_dir() or is_dicom(case.images[0])) and (identifier := _patient_id(case)):
             groups[case.name] = patients.setdefault(identifier, f"patient {len(patients) + 1}")
     return groups
 
 
 def _patient_id(case: Case) -> str:
+    image = case.images[0]
     try:
-        header = read_header(case.images[0])
+        header = read_header(dicom_files(image)[0] if image.is_dir() else image)
     except DataError:
         return ""  # the check of every case names an unreadable file
     return str(header.GetMetaData(_PATIENT_ID)).strip() if header.HasMetaDataKey(_PATIENT_ID) else ""

@@ -1,0 +1,135 @@
+"""LabelMe's shapes, and data sets of them."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from autoseg.errors import DataError
+from autoseg.io.cases import read_case
+from autoseg.io.check import check_dataset
+from autoseg.io.labelme import is_labelme, read_labelme
+from autoseg.io.layouts import read_dataset
+from tests.io.make import RAMP, make_labelme, write_json, write_picture
+
+
+def shape(points: object, kind: str | None = "polygon", label: str = "a", **more: Any) -> dict[str, Any]:
+    return {"label": label, "points": points, "shape_type": kind, "flags": {}, **more}
+
+
+def encoded(mask: NDArray[np.uint8]) -> str:
+    stream = io.BytesIO()
+    with Image.fromarray(mask) as picture:
+        picture.save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def drawn(tmp_path: Path, *shapes: object, size: tuple[int, int] = (6, 8)) -> NDArray[np.bool_]:
+    mask = np.zeros(size, np.bool_)
+    for region in read_labelme(write_json(tmp_path / "a.json", {"shapes": shapes, "imagePath": "a.png"}))[1]:
+        region.draw(mask)
+    return mask
+
+
+SQUARE = [[2, 1], [5, 1], [5, 4], [2, 4]]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        shape(SQUARE),
+        shape(SQUARE, None),
+        shape([[2, 1], [5, 4]], "rectangle"),
+        shape([[5, 4], [2, 1]], "rectangle"),
+        shape(SQUARE, "rectangle"),
+        shape([[2, 1], [4, 3]], "mask", mask=encoded(np.full((3, 3), 255, np.uint8))),
+    ],
+)
+def test_a_square_in_many_ways(tmp_path: Path, given: dict[str, Any]) -> None:
+    expected = np.zeros((6, 8), np.bool_)
+    expected[1:4, 2:5] = True
+    np.testing.assert_array_equal(drawn(tmp_path, given), expected)
+
+
+def test_a_circle(tmp_path: Path) -> None:
+    y, x = np.mgrid[:40, :40] + 0.5
+    found = drawn(tmp_path, shape([[20, 18], [20, 28]], "circle"), size=(40, 40))
+    np.testing.assert_array_equal(found, (x - 20) ** 2 + (y - 18) ** 2 < 10**2 - 0.02)  # no centre lies nearer to the edge
+
+
+def test_a_data_set(tmp_path: Path) -> None:
+    dataset = read_dataset(make_labelme(tmp_path))
+    assert (dataset.layout, dataset.classes, dataset.ignore_value) == ("labelme", ("b2", "b10"), 3)
+    assert [(case.name, case.images) for case in dataset.train] == [(f"x{k}", (tmp_path / f"x{k}.png",)) for k in (1, 2)]
+    assert [case.name for case in dataset.test] == ["t"]
+    labels = read_case(dataset, dataset.train[0]).labels
+    assert labels is not None
+    assert [int(labels.mask(k).sum()) for k in (0, 1)] == [9 + 4, 4]  # two shapes of b2 are united, b10 lies upon them
+    assert labels.ignored().sum() == 8
+    assert check_dataset(dataset) == []
+
+
+def test_images_without_a_file_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_picture(make_labelme(tmp_path) / "new.png", RAMP)
+    assert [case.name for case in read_dataset(tmp_path).train] == ["x1", "x2"]
+    assert "1 images have no LabelMe file and are left out" in caplog.text
+
+
+def test_files_apart_from_their_images(tmp_path: Path) -> None:
+    write_picture(tmp_path / "images/a.png", RAMP)
+    write_json(tmp_path / "labels/a.json", {"shapes": [shape(SQUARE)], "imagePath": "D:\\work\\images\\a.png"})
+    assert [case.images for case in read_dataset(tmp_path).train] == [(tmp_path / "images/a.png",)]
+
+
+@pytest.mark.parametrize("content", [{"shapes": {}, "imagePath": "a"}, {"shapes": []}, {"annotations": []}, [], "shapes"])
+def test_other_files_are_not_taken_for_it(content: object) -> None:
+    assert not is_labelme(content)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (shape([[1, 1]], "point"), "shape 0: 'a' is a point, which has no area; known are polygon, rectangle"),
+        (shape("x"), "shape 0: 'a': points must be a list of [x, y]"),
+        (shape(SQUARE, label=""), "shape 0: needs a label"),
+        (7, "shape 0: needs a label"),
+    ],
+)
+def test_bad_shapes(tmp_path: Path, given: object, said: str) -> None:
+    path = write_json(tmp_path / "a.json", {"shapes": [given], "imagePath": "a.png"})
+    with pytest.raises(DataError) as caught:
+        read_labelme(path)
+    assert str(caught.value).startswith(f"{path}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (shape([[1, 1], [3, 3], [5, 5]]), "shape 0 ('a'): the polygon has no area"),
+        (shape([[20, 20], [30, 20], [30, 30]]), "lies outside the image of 8x6 pixels"),
+        (shape([[1, 1]], "circle"), "a circle has 2 points, got 1"),
+        (shape([[1, 1]] * 3, "rectangle"), "a rectangle has 2 or 4 points, got 3"),
+        (shape([[6, 4]], "mask", mask=encoded(np.full((3, 3), 255, np.uint8))), "its mask of the shape (3, 3) at x 6, y 4 does not fit"),
+        (shape([[0, 0]], "mask", mask="%%"), "its mask cannot be read"),
+        (shape([[0, 0]], "mask"), "its mask cannot be read"),
+    ],
+)
+def test_shapes_that_cannot_be_drawn(tmp_path: Path, given: object, said: str) -> None:
+    write_picture(tmp_path / "a.png", RAMP)
+    path = write_json(tmp_path / "a.json", {"shapes": [given], "imagePath": "a.png"})
+    (problem,) = check_dataset(read_dataset(tmp_path))
+    assert problem.startswith(str(path))
+    assert said in problem
+
+
+def test_two_files_of_one_image(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", RAMP)
+    for name in "ab":
+        write_json(tmp_path / f"{name}.json", {"shapes": [shape(SQUARE)], "imagePath": "a.png"})
+    with pytest.raises(DataError, match=r"b\.json: .*a\.png has shapes in .*a\.json, too"):
+        read_dataset(tmp_path)
