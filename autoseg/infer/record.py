@@ -89,8 +89,9 @@ class Journal:
 
     def __init__(self, folder: Path, record: RunRecord, part: tuple[int, int] | None = None) -> None:
         self.path = folder / (RECORD if part is None else PART_RECORD.format(*part))
-        records = [folder / RECORD, *sorted(folder.glob(PART_RECORD.format("*", "*")))]
+        # Looked at first: what another part writes meanwhile is then found among the records, and does not pass for somebody else's.
         held = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+        records = [folder / RECORD, *sorted(folder.glob(PART_RECORD.format("*", "*")))]
         if held and not any(path.exists() for path in records):
             # A case's earlier output is replaced or removed: among files of somebody else that would be theirs.
             raise UsageError(f"{folder} is not empty and holds no predictions (no {RECORD}); name another folder (-o), a new or empty one.")

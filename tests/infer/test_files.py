@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -154,3 +155,19 @@ def test_a_foreign_folder_is_not_touched_by_a_part(predictor: Predictor, tmp_pat
     (tmp_path / "out/notes.txt").touch()
     with pytest.raises(Exception, match="is not empty and holds no predictions"):
         predictor.predict_files(images(tmp_path / "in", "a"), tmp_path / "out", part=(1, 2))
+
+
+def test_a_part_that_begins_meanwhile_is_no_stranger(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another part's record that appears while the folder is looked at."""
+    cases, out = images(tmp_path / "in", "ab"), tmp_path / "out"
+    out.mkdir()
+    real = Path.glob
+
+    def late(path: Path, pattern: str) -> Iterator[Path]:
+        found = list(real(path, pattern))
+        if path == out and not (out / "masks").exists():
+            (out / "masks").mkdir()  # what the other part writes behind its record
+        return iter(found)
+
+    monkeypatch.setattr(Path, "glob", late)
+    assert predictor.predict_files(cases, out, part=(1, 2)).failures == {}

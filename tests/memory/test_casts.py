@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from autoseg.memory import CudaCasts, trace_step
 from autoseg.memory.casts import FP32, FP32_RESULT, HALF, POLICY, TABLE, WIDEST
 from autoseg.nets import unet
+from autoseg.nets.up import UpConv2d
 from autoseg.plan import Stage
 from autoseg.step import arrange, build_learner
 from tests import small
@@ -71,7 +72,7 @@ def watched(*modules: type[nn.Module]) -> Iterator[dict[str, set[torch.dtype]]]:
 
 def test_fp16_on_cuda_is_traced_in_fp16() -> None:
     stage = small.stage(network=net_of(), patch=(64, 64))
-    kinds = (nn.Conv2d, unet.UpConv2d, unet.ConvBlock)
+    kinds = (nn.Conv2d, UpConv2d, unet.ConvBlock)
     with watched(*kinds) as seen:
         half = peak(stage, device_type="cuda", precision="fp16")
     assert seen == {kind.__name__: {torch.float16} for kind in kinds}
@@ -141,7 +142,8 @@ class Called(TorchFunctionMode):
 #: Functions of the nets that autocast leaves alone: their results have the dtype of their arguments, or the widest of them by themselves.
 LEFT_ALONE = {
     "torch.nn.functional.instance_norm", "torch.nn.functional.batch_norm", "torch.nn.functional.leaky_relu", "torch.cat",
-    "torch.functional.split", "torch.Tensor.sub", "torch.Tensor.mul", "torch.Tensor.add", "torch.Tensor.add_", "torch.Tensor.to", "torch.Tensor.view",
+    "torch.functional.split", "torch.Tensor.sub", "torch.Tensor.mul", "torch.Tensor.add", "torch.Tensor.add_", "torch.Tensor.to",
+    "torch.Tensor.view",
     "torch.Tensor.shape.__get__", "torch.Tensor.dtype.__get__", "torch.Tensor.ndim.__get__",
 }  # fmt: skip
 
