@@ -11,8 +11,8 @@ from autoseg.geometry import Unit
 from autoseg.labels import LabelSpace
 from autoseg.recipe import LOSS_FOR, Recipe
 
-#: Raised when a field changes its meaning; a plan of a newer version is refused.
-PLAN_VERSION = 1
+#: Raised when a field changes its meaning; a plan of another version is refused.
+PLAN_VERSION = 2
 
 NormalizationKind = Literal["zscore", "ct", "unit"]
 CONFIGURATIONS = ("2d", "2d_lowres", "2d_cascade", "3d_fullres", "3d_lowres", "3d_cascade_fullres")

@@ -220,9 +220,10 @@ def batch_cap(num_images: int, image_shape: tuple[int, ...], patch: tuple[int, .
 
 def _too_small(tracer: Tracer, smallest: Stage) -> str:
     needed = tracer.memory(smallest).peak_bytes / GIB
+    least = math.ceil(10 * needed / FILL) / 10
     return (
-        f"a budget of {tracer.budget.memory_bytes / GIB:.1f} GiB is too small: the smallest net needs {needed:.1f} GiB. "
-        "Plan for a larger one with --gpu or --gpu-memory, or for this machine's processor with --gpu cpu."
+        f"a budget of {tracer.budget.memory_bytes / GIB:.1f} GiB is too small: the smallest net needs {needed:.2f} GiB, and {FILL:.0%} may "
+        f"be filled. Plan for a larger one with --gpu or --gpu-memory ({least:g} at least), or for this machine's processor with --gpu cpu."
     )
 
 

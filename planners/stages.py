@@ -24,11 +24,12 @@ from autoseg.planners.search import (
     largest_that_fits,
     raise_batch,
     require_fitting,
+    view_words,
 )
 from autoseg.planners.spacing import decide_spacing
 from autoseg.planners.timing import within_time
 from autoseg.planners.topology import unet
-from autoseg.planners.view import View, shown
+from autoseg.planners.view import View
 from autoseg.recipe import recipe_for
 from autoseg.stopwatch import measure_step
 
@@ -172,11 +173,12 @@ def _within_time(choice: Choice, start: Stage, task: Task) -> Choice:
 
     lower = start.name == LOWRES
     smaller = _without_recomputing(coarser(choice.stage) if lower else smaller_patches(choice.stage), task.tracer)
-    timed = within_time([choice.stage, *smaller], fold_s, measure, cap, whole="as large as memory allows")
+    whole = choice.reasons["patch"] if lower else "as large as memory allows"
+    timed = within_time([choice.stage, *smaller], fold_s, measure, cap, whole=whole)
     stage = _with_spacing_words(timed.stage, start) if lower else timed.stage
     reasons = {**choice.reasons, **timed.reasons}
-    if not lower and start.previous is None:
-        reasons["view"] = f"{task.view.reason}; this patch shows {shown(stage):.0%}"
+    if not lower:
+        reasons["view"] = view_words(stage, task.view if start.previous is None else NO_VIEW)
     return Choice(stage=stage, reasons=reasons)
 
 

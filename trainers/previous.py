@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from autoseg.checkpoint import load_checkpoint
 from autoseg.errors import FileFormatError, UsageError
 from autoseg.infer.folds import CHECKPOINT, find_folds
 from autoseg.infer.record import checksums
@@ -95,7 +96,7 @@ def prepare_previous_stage(
         If a fold of the stage before is not finished or was trained on other data, or its probabilities of a case are missing; says what
         to run. If the splits validate on some cases in no fold.
     FileFormatError
-        If a file of probabilities is damaged, or not of this case and these classes.
+        If a checkpoint of the stage before is damaged. If a file of probabilities is damaged, or not of this case and these classes.
     """
     assert stage.previous is not None, "a cascade has a stage before"
     if never := sorted(set(needed) - {name for names in val.values() for name in names}):
@@ -112,6 +113,9 @@ def prepare_previous_stage(
     if unprepared:
         more = f" and {len(unprepared) - 1} other cases are" if len(unprepared) > 1 else " is"
         raise UsageError(f"{unprepared[0]}{more} not prepared. Run plan_and_preprocess again.")
+    for fold, folder in folders.items():
+        # Read as a whole: a damaged net would be noticed only when it is to predict, after all of this stage's training.
+        load_checkpoint(folder / CHECKPOINT, advice=f"Train it again: {_command(run, stage.previous, [fold])} --restart.")
     sums = checksums({fold: folder / CHECKPOINT for fold, folder in folders.items()})
     channels = PreviousStore(workspace.previous_folder(plan.dataset, previous_key(plan, stage, sums)))
     channels.remove_leftovers()

@@ -160,6 +160,11 @@ class RunFolder:
             found = differences(there, record)
             if found:
                 listing = "\n".join(f"  {line}" for line in found)
+                if there.previous and there.previous != record.previous and len(found) == 1:
+                    raise RunError(
+                        f"{self.path} was trained behind other nets of {record.planned.previous}, which were trained again since. "
+                        "--restart trains this fold anew behind the nets that are there now."
+                    )
                 raise RunError(
                     f"{self.path} holds a run with other settings (there -> now):\n{listing}\n"
                     "Give the settings of that run to continue it. To keep it beside a new one, make another plan (--plan NAME); "

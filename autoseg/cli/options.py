@@ -109,12 +109,25 @@ def load_plan(file: Path) -> Plan:
     if isinstance(version, int) and version > PLAN_VERSION:
         # Asked before the rest is checked: a newer file may well hold keys that are not known here.
         raise FileFormatError(f"{file} is of version {version}, newer than this autoseg (version {PLAN_VERSION}); update autoseg.")
+    if isinstance(version, int) and version < PLAN_VERSION:
+        raise FileFormatError(
+            f"{file} was made by an earlier autoseg (version {version}; this one writes {PLAN_VERSION}). Delete it or move it away, and "
+            "run plan_and_preprocess again."
+        )
     plan = load_json(file, Plan, hint=AGAIN)
-    if problems := contradictions(plan):
+    if problems := contradictions(plan) or _beyond_limits(plan):
         listing = "\n".join(f"  {problem}" for problem in problems)
         raise FileFormatError(f"{file} was edited wrongly:\n{listing}\n{AGAIN}")
     # A copied file is a plan of its own: its results lie under the name that the person gave it.
     return plan if plan.name == file.stem else replace(plan, name=file.stem)
+
+
+def _beyond_limits(plan: Plan) -> list[str]:
+    """Numbers that --set would refuse."""
+    from autoseg.planners.limits import beyond_limits
+
+    stages = plan.stages.items()
+    return [f"stages.{key}: {path} {why}" for key, stage in stages for path, why in beyond_limits(stage, plan.budget, plan.labels)]
 
 
 def free_name(file: Path) -> Path:

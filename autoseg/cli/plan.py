@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,18 +93,21 @@ def command(
     say_disk(place, fingerprint, plan)
     prepared(place, raw, plan, workers)
     place.remember(folder)
-    other = "" if plan_name == "default" else f" --plan {plan_name}"
+    other = "" if plan_name == "default" else f" --plan {shlex.quote(plan_name)}"
     click.echo(next_command(plan, f"fold0..{len(splits.folds) - 1}{other}"))
 
 
 def next_command(plan: Plan, folds: str) -> str:
     """What to type next: a cascade where there is one, its first stage first."""
+    from autoseg.planners.view import shown
+
     names = list(plan.stages)
     cascade = next((name for name, stage in plan.stages.items() if stage.previous is not None), None)
     if cascade is None:
         return f"Next: autoseg train {names[0]} {folds}"
     previous = plan.stages[cascade].previous
-    alone = f" (or autoseg train 2d {folds} alone, whose patch shows less)" if "2d" in plan.stages else ""
+    less = "2d" in plan.stages and shown(plan.stages["2d"]) < 1
+    alone = f" (or autoseg train 2d {folds} alone, whose patch shows less)" if less else ""
     return f"Next: autoseg train {previous} {folds}, then autoseg train {cascade} {folds}{alone}"
 
 

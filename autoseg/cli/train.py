@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -303,10 +304,12 @@ def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None
     finished = find_folds(job.folder(next(iter(summaries))).path.parent)
     missing = num_folds - len([fold for fold in finished if fold != "all"])
     after = [name for name, stage in job.plan.stages.items() if stage.previous == job.config]
+    plan = "" if job.plan.name == "default" else f" --plan {shlex.quote(job.plan.name)}"
+    all_folds = f"fold0..{num_folds - 1}{plan}"
     if after:
-        first = f"autoseg train {job.config} fold0..{num_folds - 1}, then " if missing else ""
-        click.echo(f"Next: {first}autoseg train {after[0]} fold0..{num_folds - 1}")
+        first = f"autoseg train {job.config} {all_folds}, then " if missing else ""
+        click.echo(f"Next: {first}autoseg train {after[0]} {all_folds}")
         return
-    more = f" (or first the other folds: autoseg train {job.config} fold0..{num_folds - 1})" if 0 < missing < num_folds else ""
+    more = f" (or first the other folds: autoseg train {job.config} {all_folds})" if 0 < missing < num_folds else ""
     which = "" if len(finished) == 1 else " --folds all" if "all" in summaries else " --ensemble"
-    click.echo(f"Next: autoseg predict{which}{more}")
+    click.echo(f"Next: autoseg predict{which}{plan}{more}")

@@ -197,7 +197,7 @@ def test_an_edited_plan(autoseg: Autoseg, workspace: Path, change: Callable[[dic
 def test_a_newer_plan(autoseg: Autoseg, workspace: Path) -> None:
     edit(workspace / PLAN, lambda d: d.update(version=99, new_key=1))
     check_refused(
-        autoseg, workspace, TRAIN_2, str(workspace / PLAN), "is of version 99, newer than this autoseg (version 1); update autoseg"
+        autoseg, workspace, TRAIN_2, str(workspace / PLAN), "is of version 99, newer than this autoseg (version 2); update autoseg"
     )
 
 

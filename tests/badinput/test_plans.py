@@ -9,7 +9,7 @@ import pytest
 from autoseg.io.json_files import load_json
 from autoseg.plan import Plan
 from autoseg.planners import PLANNERS
-from tests.badinput.test_commands import PLAN, TRAIN_2, assert_refused, check_refused, edit
+from tests.badinput.test_commands import PLAN, TRAIN_2, assert_refused, check_refused, edit, stage
 from tests.badinput.test_datasets import contents
 from tests.cli.conftest import Autoseg
 
@@ -99,3 +99,19 @@ def test_looking_changes_nothing(autoseg: Autoseg, trained: Path) -> None:
         place = () if words == "schema" else ("-w", trained)
         assert autoseg("plan", *words.split(), *place).code == 0
     assert contents(trained) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (stage(mirror_axes=[5]), "stages.2d: mirror_axes must name axes of the net"),
+        (stage(recipe__augmentation__scaling=[2, 0.5]), "recipe.augmentation.scaling must be two ascending numbers"),
+        (stage(recipe__augmentation__scaling=[0, 1]), "recipe.augmentation.scaling must be above 0"),
+        (stage(recipe__augmentation__lowres_scale=[0.5, 4]), "recipe.augmentation.lowres_scale shrinks"),
+        (stage(rotation_degrees=4000), "rotation_degrees must lie in 0 to 180"),
+        (stage(spacing=[0, 1]), "spacing must be positive"),
+    ],
+)
+def test_numbers_that_no_training_can_use(autoseg: Autoseg, workspace: Path, change: Any, said: str) -> None:
+    edit(workspace / PLAN, change)
+    check_refused(autoseg, workspace, TRAIN_2, "was edited wrongly", said)

@@ -120,7 +120,8 @@ def test_damaged_files_are_named(autoseg: Autoseg, planned: Path, tmp_path: Path
     place = Workspace(root=root)
     plan = place.plan_file(NAME, "default")
     whole = plan.read_text(encoding="utf-8")
-    for damaged in (whole[:200], whole.replace('"batch"', '"bach"'), whole.replace('"version": 1', '"version": 2')):
+    other = [whole.replace('"version": 2', f'"version": {number}') for number in (1, 3)]
+    for damaged in (whole[:200], whole.replace('"batch"', '"bach"'), *other):
         plan.write_text(damaged, encoding="utf-8")
         done = autoseg("train", "2d", "fold0", "-w", root)
         assert done.code == 2, done

@@ -74,7 +74,7 @@ def test_then_the_patch_is_cut_and_stays_square() -> None:
 
 def test_a_budget_for_nothing_is_refused_with_what_is_needed() -> None:
     with pytest.raises(
-        PlanError, match=r"a budget of 0\.5 GiB is too small: the smallest net needs \d+\.\d GiB. .*--gpu-memory.*--gpu cpu"
+        PlanError, match=r"a budget of 0\.5 GiB is too small: the smallest net needs \d+\.\d\d GiB.*--gpu-memory \(\d.*--gpu cpu"
     ):
         largest_that_fits(whole((48, 48)), Tracer(memory_budget(0.5), exclusive=False), ALL, cap_of=cap(2))
 

@@ -4,15 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from autoseg.budget import Budget
+from autoseg.checkpoint import Checkpoint, save_checkpoint
 from autoseg.cli import cli
 from autoseg.fingerprint import measure
 from autoseg.io.json_files import load_json, save_json
 from autoseg.io.layouts import read_dataset
 from autoseg.io.probabilities import write_probabilities
 from autoseg.labels import LabelSpace
+from autoseg.nets import NETS
 from autoseg.plan import Normalization, Plan, Stage
 from autoseg.planners.folds import Fold, Splits
 from autoseg.preprocess.dataset import prepare_dataset
@@ -92,8 +95,15 @@ def oracle(name: str) -> NDArray[np.uint8]:
     return said
 
 
+def save_net(path: Path, plan: Plan, seed: int) -> None:
+    """The checkpoint of a net with random weights."""
+    torch.manual_seed(seed)
+    weights = dict(NETS["unet"](plan.stages["2d_lowres"].network).state_dict())
+    save_checkpoint(path, Checkpoint(plan=plan, stage="2d_lowres", fold=str(seed), weights=weights))
+
+
 def plant_lowres(root: Path, plan: Plan, *, trainer: str = "default") -> Path:
-    """A finished run of 2d_lowres whose validation wrote the oracle's probabilities; its nets are empty files but for their number."""
+    """A finished run of 2d_lowres whose validation wrote the oracle's probabilities; its nets were never trained."""
     place = Workspace(root=root)
     splits = load_json(place.splits_file(NAME), Splits)
     for number, fold in enumerate(splits.folds):
@@ -104,7 +114,7 @@ def plant_lowres(root: Path, plan: Plan, *, trainer: str = "default") -> Path:
             RunRecord(plan=plan.name, config="2d_lowres", fold=str(number), fingerprint=plan.fingerprint, cases="", options=TrainOptions(),
                       planned=stage, stage=stage),
         )  # fmt: skip
-        folder.last.write_text(str(number))
+        save_net(folder.last, plan, number)
         folder.summary.write_text("{}")
         for name in fold.val:
             write_probabilities(folder.validation / "probabilities" / f"{name}.prob", oracle(name))

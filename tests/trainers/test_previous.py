@@ -75,7 +75,7 @@ def test_every_case_is_prepared_once(workspace: Path) -> None:
 
 def test_another_net_of_any_fold_makes_other_channels(workspace: Path) -> None:
     first = prepare(workspace)
-    (lowres(workspace, "1") / "checkpoint_last.safetensors").write_text("another")
+    cascade.save_net(lowres(workspace, "1") / "checkpoint_last.safetensors", plan_of(workspace), 7)
     calls: list[int] = []
     second = prepare(workspace, calls=calls)
     assert len(calls) == cascade.CASES
@@ -141,4 +141,11 @@ def test_a_case_that_is_not_prepared_is_named(workspace: Path) -> None:
     folder = Workspace(root=workspace).store_folder(cascade.NAME, plan_key(plan, plan.stages["2d_cascade"]))
     shutil.rmtree(folder / "case04")
     with pytest.raises(UsageError, match=r"case04 is not prepared\. Run plan_and_preprocess again"):
+        prepare(workspace)
+
+
+def test_a_damaged_net_is_named_before_anything_is_trained_behind_it(workspace: Path) -> None:
+    file = lowres(workspace, "1") / "checkpoint_last.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(FileFormatError, match=r"fold1/checkpoint_last\.safetensors is damaged.* autoseg train 2d_lowres fold1 --restart"):
         prepare(workspace)
