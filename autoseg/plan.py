@@ -14,7 +14,7 @@ from autoseg.recipe import LOSS_FOR, Recipe
 #: Raised when a field changes its meaning; a plan of another version is refused.
 PLAN_VERSION = 2
 
-NormalizationKind = Literal["zscore", "ct", "unit"]
+NormalizationKind = Literal["zscore", "ct", "unit", "clahe"]
 CONFIGURATIONS = ("2d", "2d_lowres", "2d_cascade", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 
 
@@ -24,9 +24,10 @@ class Normalization:
 
     Parameters
     ----------
-    kind : {"zscore", "ct", "unit"}
+    kind : {"zscore", "ct", "unit", "clahe"}
         "zscore": mean and std of the case itself; "ct": the data set's clip range, mean and std over the foreground;
-        "unit": colour images, x / 255 (or / 65535), centred.
+        "unit": colour images, x / 255 (or / 65535), centred; "clahe": local contrast equalised over the whole image when the case is
+        prepared (`preprocess.equalise`), then as "zscore".
     lower, upper, mean, std : float or None
         The data set's constants; None where the case's own statistics are used.
     """
@@ -179,6 +180,21 @@ class Stage:
                 raise ValueError(f"{self.name}: patch {self.patch} must be a multiple of {self.network.multiple}, by which the net pools")
         if self.batch < 1 or self.iterations < 1 or self.iterations_per_epoch < 1:
             raise ValueError(f"{self.name}: batch, iterations and iterations_per_epoch must be at least 1")
+
+    @property
+    def net_axes(self) -> tuple[int, ...]:
+        """Axes of the data that the net sees."""
+        return tuple(axis for axis in range(len(self.spacing)) if axis != self.slice_axis)
+
+    @property
+    def net_spacing(self) -> tuple[float, ...]:
+        """Spacing of the net's axes."""
+        return tuple(self.spacing[axis] for axis in self.net_axes)
+
+    @property
+    def net_shape(self) -> tuple[int, ...]:
+        """Median image, the net's axes."""
+        return tuple(self.image_shape[axis] for axis in self.net_axes)
 
     @property
     def num_previous_channels(self) -> int:

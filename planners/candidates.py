@@ -6,42 +6,35 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autoseg.plan import Stage
 from autoseg.planners.topology import unet
 
-#: No patch and no low-resolution image is smaller.
-MIN_PATCH = 32
+#: No patch, and no low-resolution image, is smaller, by axes of the net.
+MIN_PATCH = {2: 32, 3: 16}
 #: Wished-for edges are tried in steps of this many pixels; each is brought to a multiple of what the net pools.
 EDGE_STEP = 8
 #: A low-resolution stage has at most half the pixels of the full one (nnU-Net: half the voxels), else it would be the same stage twice.
 MIN_COARSENING = math.sqrt(2)
-
-
-def net_axes(stage: Stage) -> list[int]:
-    """The axes of the data that the stage's net sees."""
-    return [axis for axis in range(len(stage.spacing)) if axis != stage.slice_axis]
-
-
-def net_spacing(stage: Stage) -> list[float]:
-    """Spacing of the axes that the stage's net sees."""
-    return [stage.spacing[axis] for axis in net_axes(stage)]
-
-
-def net_shape(stage: Stage) -> tuple[int, ...]:
-    """Median image of the axes that the stage's net sees."""
-    return tuple(stage.image_shape[axis] for axis in net_axes(stage))
+#: A first stage of volumes comes down to its resolution in such steps, and axes this much finer than the coarsest come first (nnU-Net).
+RESOLUTION_STEP, FINE = 1.03, 2.0
 
 
 def with_patch(stage: Stage, patch: Sequence[int]) -> Stage:
     """The stage with a patch of at least this size, and the net that belongs to it."""
     network = stage.network
-    patch, network = unet(patch, net_spacing(stage), in_channels=network.in_channels, num_heads=network.num_heads)
+    patch, network = unet(patch, stage.net_spacing, in_channels=network.in_channels, num_heads=network.num_heads)
     return replace(stage, patch=patch, network=network)
 
 
 def shrink(stage: Stage, edge: int) -> Stage:
-    """The stage with patches of at most `edge`: long axes are cut, short ones stay (a square image keeps a square patch)."""
-    wanted = tuple(min(size, edge) for size in stage.patch)
+    """The stage with patches of at most `edge` pixels of the finest axis, and on the others no longer in mm: long axes are cut, short ones
+    stay (a square image keeps a square patch)."""
+    finest = min(stage.net_spacing)
+    longest = [max(1, round(edge * finest / spacing)) for spacing in stage.net_spacing]
+    wanted = tuple(min(size, most) for size, most in zip(stage.patch, longest, strict=True))
     made = with_patch(stage, wanted)
     if any(p > w for p, w in zip(made.patch, wanted, strict=True)):
         # Rounding up to a multiple may exceed the wish; the next lower multiple fits the same net or a shallower one.
@@ -51,8 +44,10 @@ def shrink(stage: Stage, edge: int) -> Stage:
 
 
 def smaller_patches(stage: Stage) -> list[Stage]:
-    """The stage with every smaller patch down to 32, one pooling multiple after the other."""
-    edges = range(max(stage.patch) - 1, MIN_PATCH - 1, -1)
+    """The stage with every smaller patch down to `MIN_PATCH`, one pooling multiple after the other."""
+    finest = min(stage.net_spacing)
+    longest = max(size * spacing / finest for size, spacing in zip(stage.patch, stage.net_spacing, strict=True))
+    edges = range(math.ceil(longest) - 1, MIN_PATCH[len(stage.patch)] - 1, -1)
     steps = [edge for edge in edges if edge % EDGE_STEP == 0]
     return _distinct([shrink(stage, edge) for edge in steps], than=stage)
 
@@ -65,25 +60,47 @@ def coarser(stage: Stage) -> list[Stage]:
     stage : Stage
         Whose patch shows the whole image.
     """
-    size = max(net_shape(stage))
-    edges = range(math.floor(size), MIN_PATCH - 1, -1)
+    size = max(stage.net_shape)
+    edges = range(math.floor(size), MIN_PATCH[len(stage.patch)] - 1, -1)
     return _distinct([_at(stage, size / edge) for edge in edges if edge % EDGE_STEP == 0], than=stage)
 
 
 def lower_resolutions(stage: Stage) -> list[Stage]:
     """The resolutions for a first stage before `stage`: those of `coarser` with at most half its pixels, or the coarsest there is."""
     found = coarser(stage)
-    full = max(net_spacing(stage))
-    return [candidate for candidate in found if max(net_spacing(candidate)) >= MIN_COARSENING * full] or found[-1:]
+    full = max(stage.net_spacing)
+    return [candidate for candidate in found if max(candidate.net_spacing) >= MIN_COARSENING * full] or found[-1:]
+
+
+def with_voxels(stage: Stage, most: int) -> Stage:
+    """The stage at the finest resolution at which a median image has at most so many voxels, whole images as patches.
+
+    nnU-Net's rule for its low resolution: fine axes first, until none is over twice as fine as the coarsest, then all alike.
+    """
+    spacing, shape = np.array(stage.spacing), np.array(stage.image_shape, np.float64)
+    extent, axes = spacing * shape, list(stage.net_axes)
+    while math.prod(_sizes(extent, spacing)[axis] for axis in axes) > most:
+        coarsest = max(spacing[axis] for axis in axes)
+        fine = [axis for axis in axes if FINE * spacing[axis] < coarsest]
+        spacing[fine or axes] *= RESOLUTION_STEP
+    return _on(stage, tuple(float(s) for s in spacing), _sizes(extent, spacing))
+
+
+def _sizes(extent: NDArray[np.float64], spacing: NDArray[np.float64]) -> tuple[int, ...]:
+    return tuple(max(1, int(n)) for n in np.round(extent / spacing))
 
 
 def _at(stage: Stage, factor: float) -> Stage:
     """The stage at `factor` times its spacing, whole images as patches."""
-    axes = net_axes(stage)
+    axes = stage.net_axes
     spacing = tuple(s * factor if axis in axes else s for axis, s in enumerate(stage.spacing))
-    shape = tuple(max(1, round(n / factor)) if axis in axes else n for axis, n in enumerate(stage.image_shape))
+    return _on(stage, spacing, tuple(max(1, round(n / factor)) if axis in axes else n for axis, n in enumerate(stage.image_shape)))
+
+
+def _on(stage: Stage, spacing: tuple[float, ...], shape: tuple[int, ...]) -> Stage:
+    """The stage on another grid, whole images as patches."""
     there = replace(stage, spacing=spacing, image_shape=shape, resample=True)
-    return with_patch(there, net_shape(there))
+    return with_patch(there, there.net_shape)
 
 
 def _distinct(stages: Sequence[Stage], *, than: Stage) -> list[Stage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,7 +14,7 @@ from autoseg.plan import CONFIGURATIONS, Plan, Stage
 from autoseg.planners.labels import decide_labels
 from autoseg.planners.normalization import decide_crop, decide_normalization
 from autoseg.planners.search import Tracer, Traces
-from autoseg.planners.stages import CASCADE, LOWRES, SETTLERS, Task, plan_stage
+from autoseg.planners.stages import LEAST_COVER, PREVIOUS, Task, covered, plan_stage
 from autoseg.planners.view import needed_view, shows_enough
 
 
@@ -92,21 +93,35 @@ def tracer_of(plan: Plan, traces: Traces | None = None) -> Tracer:
 def plan_stages(task: Task, wanted: tuple[str, ...]) -> dict[str, Stage]:
     """The configurations that were asked for, with those they build on; if none was, those that the data set needs.
 
-    That is 2d; and where its patch shows too little to tell look-alikes apart, a low resolution that shows all and a second stage
-    behind it.
+    Of pictures that is 2d, and where its patch shows too little to tell look-alikes apart, a low resolution that shows all and a second
+    stage behind it. Of volumes it is 2d and 3d_fullres, and where the latter's patch covers less than a quarter of the image a low
+    resolution and a second stage (nnU-Net).
     """
     for name in wanted:
         check_config(name)
-    names = tuple(dict.fromkeys(part for name in wanted or ("2d",) for part in ((LOWRES, name) if name == CASCADE else (name,))))
-    stages = {name: plan_stage(name, task) for name in names}
-    if not wanted and task.view.measured and not shows_enough(stages["2d"], task.view):
-        stages |= {name: plan_stage(name, task) for name in (LOWRES, CASCADE)}
+        _check_axes(name, task.fingerprint)
+    is_volume = task.fingerprint.num_axes == 3
+    asked = wanted or (("2d", "3d_fullres") if is_volume else ("2d",))
+    stages = {name: plan_stage(name, task) for name in _with_previous(asked)}
+    if not wanted and is_volume and covered(stages["3d_fullres"]) < LEAST_COVER:
+        stages |= {name: plan_stage(name, task) for name in _with_previous(("3d_cascade_fullres",))}
+    elif not wanted and not is_volume and task.view.measured and not shows_enough(stages["2d"], task.view):
+        stages |= {name: plan_stage(name, task) for name in _with_previous(("2d_cascade",))}
     return stages
 
 
+def _with_previous(names: Sequence[str]) -> tuple[str, ...]:
+    """The configurations, each behind the one that it builds on."""
+    return tuple(dict.fromkeys(part for name in names for part in (PREVIOUS.get(name, name), name)))
+
+
 def check_config(name: str) -> None:
-    """UsageError unless a configuration of this name can be planned."""
+    """UsageError unless there is a configuration of this name."""
     if name not in CONFIGURATIONS:
         raise UsageError(f"--configs {name} is not a configuration; there are {', '.join(CONFIGURATIONS)}.")
-    if name not in SETTLERS:
-        raise UsageError(f"--configs {name} is not built yet; there are {', '.join(SETTLERS)}.")
+
+
+def _check_axes(name: str, fingerprint: Fingerprint) -> None:
+    if int(name[0]) > fingerprint.num_axes:
+        flat = ", ".join(config for config in CONFIGURATIONS if config.startswith("2d"))
+        raise UsageError(f"--configs {name} is for volumes, and {fingerprint.dataset} holds 2D images; for those there are {flat}.")

@@ -36,23 +36,27 @@ class Duration:
     reason: str
 
 
-def planned_duration(num_images: int, batch: int, *, fold_s: float | None, step_s: float | None) -> Duration:
+def planned_duration(
+    num_images: int, batch: int, *, fold_s: float | None, step_s: float | None, things: str = "training images"
+) -> Duration:
     """Iterations of one fold.
 
     Parameters
     ----------
     num_images : int
-        Images (slices) that a fold trains on.
+        Images (slices, patches of volumes) that a fold trains on.
     batch : int
     fold_s : float or None
         Wall time of one fold, if hours were given.
     step_s : float or None
         Measured seconds of a step.
+    things : str
+        What `num_images` counts, in words.
     """
     wanted = PASSES * num_images // batch
     by_data = min(max(wanted, MIN_ITERATIONS), MAX_ITERATIONS)
     reason = (
-        f"each of {num_images} training images about {PASSES} times in batches of {batch}: {wanted:,} iterations, "
+        f"each of {num_images:,} {things} about {PASSES} times in batches of {batch}: {wanted:,} iterations, "
         f"kept between {MIN_ITERATIONS:,} and {MAX_ITERATIONS:,}"
     )
     by_time = by_data if fold_s is None or step_s is None else timed_iterations(fold_s, step_s)

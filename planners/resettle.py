@@ -10,13 +10,12 @@ from autoseg.budget import GIB
 from autoseg.errors import PlanError, UsageError
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Network, Plan, Stage
-from autoseg.planners.candidates import net_shape, with_patch
-from autoseg.planners.duration import planned_duration
+from autoseg.planners.candidates import with_patch
 from autoseg.planners.limits import beyond_limits
 from autoseg.planners.search import MAX_CHECKPOINTED, MIN_BATCH, Cap, Tracer, batch_cap, batch_words, raise_batch
 from autoseg.planners.settings import Path, Setting, typed, with_settings
 from autoseg.planners.spacing import median_shape, shapes_of
-from autoseg.planners.stages import num_images
+from autoseg.planners.stages import duration_of, num_images
 from autoseg.planners.topology import MIN_EDGE
 from autoseg.planners.view import shown
 from autoseg.recipe import LOSS_FOR, epoch_length, follows_length, recipe_for, with_data_of, with_optimizer
@@ -159,12 +158,12 @@ def nearest_patches(stage: Stage, wanted: Sequence[int]) -> list[tuple[int, ...]
 def _followed(stage: Stage, context: Context, before: Stage) -> Stage:
     """After another spacing or crop: the whole image still, where it was and fits; else no larger than it was."""
     # A hundred bytes a pixel are less than the finest stage's activations take: what exceeds the memory by that is not worth a trace.
-    conceivable = 100 * MIN_BATCH * math.prod(net_shape(stage)) < context.plan.budget.memory_bytes
-    if conceivable and all(edge >= size for edge, size in zip(before.patch, net_shape(before), strict=True)):
-        whole = with_patch(stage, net_shape(stage))
+    conceivable = 100 * MIN_BATCH * math.prod(stage.net_shape) < context.plan.budget.memory_bytes
+    if conceivable and all(edge >= size for edge, size in zip(before.patch, before.net_shape, strict=True)):
+        whole = with_patch(stage, stage.net_shape)
         if any(context.tracer.fits(replace(candidate, batch=MIN_BATCH)) for candidate in _recomputed(whole)):
             return _because(whole, patch="the whole image on the grid that was set")
-    cut = with_patch(stage, [min(edge, size) for edge, size in zip(before.patch, net_shape(stage), strict=True)])
+    cut = with_patch(stage, [min(edge, size) for edge, size in zip(before.patch, stage.net_shape, strict=True)])
     return _because(cut, patch="as large as before on the grid that was set")
 
 
@@ -244,7 +243,7 @@ def _within_memory(stage: Stage, given: Given, context: Context, *, before: Stag
 
 def _cap(stage: Stage, context: Context, before: Stage) -> Cap:
     """Largest batch that the data set supports and, where time decided the batch before, that takes no longer than it did."""
-    cap = batch_cap(num_images(context.fingerprint, stage), net_shape(stage), stage.patch)
+    cap = batch_cap(num_images(context.fingerprint, stage), stage.net_shape, stage.patch)
     if before.step_s is None:
         return cap
     as_long = max(MIN_BATCH, before.batch * math.prod(before.patch) // math.prod(stage.patch))
@@ -282,8 +281,7 @@ def _with_length(stage: Stage, given: Given, context: Context, *, before: Stage)
         if before.step_s is not None and stage.step_s is None:
             words["length"] = "the time ends the training; a step of what was set has not been measured"
         return _because(stage, **words)
-    trained = max(1, round(num_images(context.fingerprint, stage) * (1 - 1 / context.num_folds)))
-    duration = planned_duration(trained, stage.batch, fold_s=None, step_s=None)
+    duration = duration_of(replace(stage, step_s=None), context.fingerprint, context.num_folds, fold_s=None)
     length = stage.iterations_per_epoch if epoch is not None or context.plan.budget.hours is not None else duration.iterations_per_epoch
     return _because(replace(stage, iterations=duration.iterations, iterations_per_epoch=length), length=duration.reason, **words)
 

@@ -56,9 +56,11 @@ class Tracer:
     def memory(self, stage: Stage) -> Memory:
         """The traced peak of a training step of this stage."""
         decided = (stage.patch, stage.batch, stage.checkpointed_stages, stage.network, stage.precision, stage.previous)
+        # A patch that is turned on an uneven grid reads a longer box.
+        proportions = tuple(s / min(stage.net_spacing) for s in stage.net_spacing)
         # A recipe holds weights by name and so has no hash.
         given = (repr(stage.recipe), stage.rotation_degrees, len(stage.priors), self.budget.kind, self.exclusive, self.has_ignore)
-        key = (*decided, *given)
+        key = (*decided, *given, proportions)
         if key not in self.traces:
             self.traces[key] = trace_step(
                 stage, exclusive=self.exclusive, precision=stage.precision, device_type=self.budget.kind, has_ignore=self.has_ignore
@@ -73,7 +75,16 @@ class Tracer:
 
     def fits(self, stage: Stage) -> bool:
         """True if the peak stays within the share of the budget that may be filled."""
-        return self.memory(stage).peak_bytes <= self.limit
+        return self.is_conceivable(stage) and self.memory(stage).peak_bytes <= self.limit
+
+    def is_conceivable(self, stage: Stage) -> bool:
+        """False if what the finest stage alone keeps for its gradients exceeds the limit: then nothing need be traced.
+
+        In the encoder and in the decoder each of its convolutions keeps its result and what the next one is given; the decoder also keeps
+        what it joined, two bytes each at least.
+        """
+        kept = 0 if stage.checkpointed_stages else (4 * stage.network.convs + 2) * stage.network.features[0]
+        return 2 * kept * _pixels(stage) <= self.limit
 
     def settled(self, stage: Stage) -> Stage:
         """The stage with its own traced memory, its batch lowered if that exceeds the limit after all."""
@@ -154,8 +165,8 @@ def largest_fitting(candidates: Sequence[Stage], tracer: Tracer, *, known: Stage
     -----
     Activations are nearly proportional to the pixels of a batch. So each trace says where the limit lies, and two or three find it.
     """
-    does_not, fits = -1, len(candidates)
-    guess = 0 if known is None else _first_within(candidates, known, tracer)
+    does_not, fits = next((k for k, stage in enumerate(candidates) if tracer.is_conceivable(stage)), len(candidates)) - 1, len(candidates)
+    guess = 0 if known is None or not tracer.is_conceivable(known) else _first_within(candidates, known, tracer)
     while fits - does_not > 1:
         k = min(max(guess, does_not + 1), fits - 1)
         if tracer.fits(candidates[k]):
@@ -181,6 +192,8 @@ def _pixels(stage: Stage) -> int:
 def raise_batch(stage: Stage, tracer: Tracer, cap: int) -> Stage:
     """The largest batch up to `cap` that fits: memory is nearly affine in the batch, so two traces and a check find it."""
     if cap <= stage.batch:
+        return stage
+    if not tracer.is_conceivable(replace(stage, batch=stage.batch + 1)):
         return stage
     one, two = tracer.memory(stage), tracer.memory(replace(stage, batch=stage.batch + 1))
     slope = max(1, two.peak_bytes - one.peak_bytes)

@@ -11,8 +11,8 @@ import torch
 from autoseg.budget import GIB
 from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Memory, Plan, Stage
-from autoseg.planners.candidates import coarser, lower_resolutions, net_shape, smaller_patches
-from autoseg.planners.duration import planned_duration
+from autoseg.planners.candidates import coarser, lower_resolutions, smaller_patches, with_voxels
+from autoseg.planners.duration import Duration, planned_duration
 from autoseg.planners.pose import decide_pose
 from autoseg.planners.search import (
     Cap,
@@ -34,9 +34,11 @@ from autoseg.recipe import recipe_for
 from autoseg.stopwatch import measure_step
 
 UNKNOWN = Memory(peak_bytes=0, budget_bytes=0)
-LOWRES, CASCADE = "2d_lowres", "2d_cascade"
-#: A second stage has the first one's view of the whole: its own patch need not show more than fits.
-NO_VIEW = View(share=0.0, measured=True, reason=f"{LOWRES} has seen the whole image")
+#: The second stages, and the first ones that they build on.
+PREVIOUS = {"2d_cascade": "2d_lowres", "3d_cascade_fullres": "3d_lowres"}
+#: A patch of volumes that covers less than this share of the median image asks for a first stage at a low resolution, which covers as much
+#: (nnU-Net).
+LEAST_COVER = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +84,10 @@ def plan_stage(name: str, task: Task) -> Stage:
 def whole_image(name: str, task: Task) -> Stage:
     """The stage whose patch covers the whole image, with the smallest batch: where the search begins."""
     fingerprint, plan = task.fingerprint, task.plan
-    grid = decide_spacing(fingerprint, net_axes=2, crop=plan.crop_to_nonzero)
+    grid = decide_spacing(fingerprint, net_axes=int(name[0]), crop=plan.crop_to_nonzero)
     pose = decide_pose(fingerprint, slice_axis=grid.slice_axis)
     axes = [axis for axis in range(fingerprint.num_axes) if axis != grid.slice_axis]
-    previous = LOWRES if name == CASCADE else None
+    previous = PREVIOUS.get(name)
     channels = fingerprint.num_channels + (plan.labels.num_classes if previous else 0)
     shape, spacing = tuple(grid.image_shape[axis] for axis in axes), [grid.spacing[axis] for axis in axes]
     patch, network = unet(shape, spacing, in_channels=channels, num_heads=plan.labels.num_heads)
@@ -113,37 +115,67 @@ def whole_image(name: str, task: Task) -> Stage:
     )
 
 
+def view_of(stage: Stage, task: Task) -> View:
+    """What is asked of a stage's patch. A second stage has the first one's view: its own patch need not show more than fits."""
+    if stage.previous is None:
+        return task.view
+    return View(share=0.0, measured=True, reason=f"{stage.previous} has seen the surroundings")
+
+
 def _full_resolution(start: Stage, task: Task) -> Choice:
-    view = task.view if start.previous is None else NO_VIEW
-    return largest_that_fits(start, task.tracer, view, cap_of=lambda stage: cap_of(stage, task))
+    return largest_that_fits(start, task.tracer, view_of(start, task), cap_of=lambda stage: cap_of(stage, task))
 
 
 def _low_resolution(start: Stage, task: Task) -> Choice:
     """The finest resolution at which the whole image fits, with at most half the pixels."""
     found = require_fitting(lower_resolutions(start), task.tracer)
+    patch = "the whole image at the finest resolution at which it fits, and at most half the pixels of the full one"
+    why = f"the whole image; at full resolution a patch would have to show {task.view.share:.0%} of it"
+    return _first_stage(found, start, task, patch=patch, view=why)
+
+
+def _low_resolution_volume(start: Stage, task: Task) -> Choice:
+    """The finest resolution at which a patch as large as the full one's covers a quarter of the image, with at most half the voxels."""
+    full = _full_resolution(start, task).stage
+    voxels = math.prod(start.net_shape)
+    there = with_voxels(start, min(int(math.prod(full.patch) / LEAST_COVER), voxels // 2))
+    found = require_fitting([there, *smaller_patches(there)], task.tracer)
+    patch = f"the largest that fits at the finest resolution at which one of its size covers {LEAST_COVER:.0%} of the image"
+    why = f"{covered(found):.0%} of the image's volume; at full resolution a patch covers {covered(full):.0%}"
+    return _first_stage(found, start, task, patch=patch, view=why)
+
+
+def covered(stage: Stage) -> float:
+    """The share of the median image's volume that a patch covers; at most 1."""
+    return math.prod(min(1.0, edge / size) for edge, size in zip(stage.patch, stage.net_shape, strict=True))
+
+
+def _first_stage(found: Stage, start: Stage, task: Task, *, patch: str, view: str) -> Choice:
     cap = cap_of(found, task)
     stage = raise_batch(found, task.tracer, cap.batch)
-    reasons = {
-        "view": f"the whole image; at full resolution a patch would have to show {task.view.share:.0%} of it",
-        "patch": "the whole image at the finest resolution at which it fits, and at most half the pixels of the full one",
-        "batch": batch_words(stage, cap),
-    }
-    return Choice(stage=_with_spacing_words(stage, start), reasons=reasons)
+    return Choice(stage=_with_spacing_words(stage, start), reasons={"view": view, "patch": patch, "batch": batch_words(stage, cap)})
 
 
 def _with_spacing_words(stage: Stage, start: Stage) -> Stage:
     factor = max(s / full for s, full in zip(stage.spacing, start.spacing, strict=True))
-    words = f"{factor:.3g} times the full resolution's: median images of {' x '.join(map(str, net_shape(stage)))}"
+    words = f"{factor:.3g} times the full resolution's: median images of {' x '.join(map(str, stage.net_shape))}"
     return replace(stage, reasons={**stage.reasons, "spacing": words})
 
 
 #: How a stage's patch and batch are found within memory, and what it may come down to when time is short.
-SETTLERS: dict[str, Callable[[Stage, Task], Choice]] = {"2d": _full_resolution, LOWRES: _low_resolution, CASCADE: _full_resolution}
+SETTLERS: dict[str, Callable[[Stage, Task], Choice]] = {
+    "2d": _full_resolution,
+    "2d_lowres": _low_resolution,
+    "2d_cascade": _full_resolution,
+    "3d_fullres": _full_resolution,
+    "3d_lowres": _low_resolution_volume,
+    "3d_cascade_fullres": _full_resolution,
+}
 
 
 def cap_of(stage: Stage, task: Task) -> Cap:
     """Largest batch that the data set supports."""
-    return batch_cap(num_images(task.fingerprint, stage), net_shape(stage), stage.patch)
+    return batch_cap(num_images(task.fingerprint, stage), stage.net_shape, stage.patch)
 
 
 def num_images(fingerprint: Fingerprint, stage: Stage) -> int:
@@ -151,6 +183,14 @@ def num_images(fingerprint: Fingerprint, stage: Stage) -> int:
     if stage.slice_axis is None:
         return len(fingerprint.cases)
     return sum(case.shape[stage.slice_axis] for case in fingerprint.cases)
+
+
+def duration_of(stage: Stage, fingerprint: Fingerprint, num_folds: int, *, fold_s: float | None) -> Duration:
+    """How long a fold of the stage is trained. A volume counts as often as a patch of a 3D net fits into it."""
+    per_case = max(1.0, math.prod(stage.net_shape) / math.prod(stage.patch)) if len(stage.patch) == 3 else 1.0
+    trained = max(1, round(num_images(fingerprint, stage) * (1 - 1 / num_folds) * per_case))
+    things = "patches of training volumes" if per_case > 1 else "training images"
+    return planned_duration(trained, stage.batch, fold_s=fold_s, step_s=stage.step_s, things=things)
 
 
 def _within_time(choice: Choice, start: Stage, task: Task) -> Choice:
@@ -171,14 +211,15 @@ def _within_time(choice: Choice, start: Stage, task: Task) -> Choice:
         pixels = choice.stage.batch * math.prod(choice.stage.patch)
         return min(cap_of(candidate, task).batch, pixels // math.prod(candidate.patch))
 
-    lower = start.name == LOWRES
+    # What a first stage of pictures comes down to shows the whole all the same.
+    lower = start.name == "2d_lowres"
     smaller = _without_recomputing(coarser(choice.stage) if lower else smaller_patches(choice.stage), task.tracer)
     whole = choice.reasons["patch"] if lower else "as large as memory allows"
     timed = within_time([choice.stage, *smaller], fold_s, measure, cap, whole=whole)
     stage = _with_spacing_words(timed.stage, start) if lower else timed.stage
     reasons = {**choice.reasons, **timed.reasons}
     if not lower:
-        reasons["view"] = view_words(stage, task.view if start.previous is None else NO_VIEW)
+        reasons["view"] = view_words(stage, view_of(start, task))
     return Choice(stage=stage, reasons=reasons)
 
 
@@ -194,8 +235,7 @@ def _without_recomputing(stages: list[Stage], tracer: Tracer) -> list[Stage]:
 
 def _with_duration(stage: Stage, why: dict[str, str], task: Task) -> Stage:
     """The stage with its length and recipe, and the traced memory of just what is trained."""
-    trained = max(1, round(num_images(task.fingerprint, stage) * (1 - 1 / task.num_folds)))
-    duration = planned_duration(trained, stage.batch, fold_s=task.fold_s, step_s=stage.step_s)
+    duration = duration_of(stage, task.fingerprint, task.num_folds, fold_s=task.fold_s)
     recipe = recipe_for(stage.recipe.loss, duration.expected)
     stage = task.tracer.settled(replace(stage, recipe=recipe))
     memory = stage.memory

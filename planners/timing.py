@@ -38,7 +38,9 @@ def within_time(
     at = _largest_in_time(candidates, fold_s, measure)
     chosen, step_s = candidates[at], measure(candidates[at])
     steps = f"{timed_iterations(fold_s, step_s):,} steps of {step_s:.2g} s fit into {fold_s:,.0f} s per fold"
-    first = whole if at == 0 else f"the largest of which at least {MIN_TIMED_ITERATIONS} steps fit"
+    enough = timed_iterations(fold_s, step_s) >= MIN_TIMED_ITERATIONS
+    smaller = f"the largest of which at least {MIN_TIMED_ITERATIONS} steps fit" if enough else "the smallest there is"
+    first = whole if at == 0 else smaller
     best, step_s = _batch_within_time(chosen, fold_s, step_s, measure, cap(chosen))
     batch = f"{best.batch}: the largest that leaves {RICH_ITERATIONS:,} iterations, {MIN_BATCH} at least"
     return Choice(stage=replace(best, step_s=step_s), reasons={"patch": f"{first}: {steps}", "batch": batch})

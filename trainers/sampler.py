@@ -70,6 +70,7 @@ class Sampler:
             num_axes=len(stage.patch),
             mirror_axes=stage.mirror_axes,
             rotation=stage.rotation_degrees,
+            spacing=stage.net_spacing,
             num_previous=stage.num_previous_channels,
         )
         outer, inner = corner[: -len(stage.patch)], corner[-len(stage.patch) :]

@@ -7,6 +7,7 @@ splitting a batch changes nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,9 @@ OPERATIONS: tuple[Operation, ...] = ("erosion", "dilation", "opening", "closing"
 GRID_CELLS = 5
 #: Set the generators of later transforms apart: each has one of its own, so that none shifts another's draws.
 ELASTIC_STREAM, GRID_STREAM, CLAHE_STREAM, DROPOUT_STREAM = range(1, 5)
+#: An axis whose spacing is over this many times each of the others' is coarse: a turn out of the plane of the others, a scaling or a shift
+#: along it would mix slices that have little to do with each other (nnU-Net's "dummy 2D" augmentation).
+ANISOTROPY = 3.0
 #: Share of the previous stage's classes that are changed in shape at a time, and the largest share that is removed.
 RESHAPED_CLASSES, REMOVED_CLASSES = 0.5, 0.25
 
@@ -63,7 +67,8 @@ class SampleDraw:
     Parameters
     ----------
     matrix : array (A, A) or None
-        Offset from the patch's centre -> offset in the source, axes (z,) y, x. Rotation, scaling and nothing else.
+        Offset from the patch's centre -> offset in the source, in pixels, axes (z,) y, x. Rotation, scaling and nothing else; on a grid
+        whose spacing is not the same everywhere a rotation in mm, which is none in pixels.
     flips : tuple of int
         Axes of the net that are reversed.
     noise_seed : int
@@ -92,6 +97,8 @@ class SampleDraw:
         How often a grey value may occur in a tile, in multiples of the mean; 0: no histogram equalisation.
     dropout : tuple of Rectangle
         Filled with the image's mean.
+    coarse_axis : int or None
+        Is not seen at a low resolution: it has one already.
     """
 
     matrix: NDArray[np.float64] | None
@@ -110,6 +117,7 @@ class SampleDraw:
     grid: NDArray[np.float64] | None = None
     clahe_clip: float = 0.0
     dropout: tuple[Rectangle, ...] = ()
+    coarse_axis: int | None = None
 
     @property
     def is_warped(self) -> bool:
@@ -125,6 +133,7 @@ def draw_sample(
     num_axes: int,
     mirror_axes: tuple[int, ...],
     rotation: float,
+    spacing: Sequence[float] | None = None,
     num_previous: int = 0,
 ) -> SampleDraw:
     """Draw one sample's parameters.
@@ -141,11 +150,13 @@ def draw_sample(
         Axes that may be flipped.
     rotation : float
         Largest angle in degrees, both ways.
+    spacing : sequence of float, optional
+        Of the net's axes; equal on all if not given.
     num_previous : int
         Channels of the previous stage in a cascade.
     """
-    a = augmentation
-    matrix = _draw_matrix(rng, a, num_axes, rotation)
+    a, coarse = augmentation, coarse_axis(spacing)
+    matrix = _draw_matrix(rng, a, num_axes, rotation, spacing)
     flips = tuple(axis for axis in mirror_axes if rng.random() < a.flip_p)
     noise_seed, noisy, std = int(rng.integers(2**62)), rng.random() < a.noise_p, float(rng.uniform(*a.noise_std))
     # In the order in which they are drawn: what a version adds comes last, so that all others keep their values.
@@ -162,10 +173,11 @@ def draw_sample(
         gamma=_per_channel(rng, a.gamma_p, a.gamma, num_channels, balanced=True),
         previous_morphology=_draw_morphology(rng, a, num_previous),
         previous_removal=_draw_removal(rng, a, num_previous),
-        elastic=_draw_elastic(_own(noise_seed, ELASTIC_STREAM, a.elastic_p), a, num_axes),
+        elastic=_draw_elastic(_own(noise_seed, ELASTIC_STREAM, a.elastic_p), a, num_axes, coarse),
         grid=_draw_grid(_own(noise_seed, GRID_STREAM, a.grid_distortion_p), a, num_axes),
         clahe_clip=_draw_clip(_own(noise_seed, CLAHE_STREAM, a.clahe_p), a),
         dropout=_draw_rectangles(_own(noise_seed, DROPOUT_STREAM, a.dropout_p), a, num_axes),
+        coarse_axis=coarse,
     )
 
 
@@ -203,12 +215,15 @@ def _own(noise_seed: int, stream: int, p: float) -> np.random.Generator | None:
     return rng if rng.random() < p else None
 
 
-def _draw_elastic(rng: np.random.Generator | None, a: Augmentation, num_axes: int) -> NDArray[np.float64] | None:
+def _draw_elastic(rng: np.random.Generator | None, a: Augmentation, num_axes: int, coarse: int | None) -> NDArray[np.float64] | None:
     if rng is None:
         return None
     intervals = int(rng.integers(a.elastic_intervals[0], a.elastic_intervals[1] + 1))
     magnitude = rng.uniform(*a.elastic_magnitude)
-    return np.asarray(magnitude * rng.uniform(-1, 1, (num_axes, *[intervals + 3] * num_axes)))
+    shifts = np.asarray(magnitude * rng.uniform(-1, 1, (num_axes, *[intervals + 3] * num_axes)))
+    if coarse is not None:
+        shifts[coarse] = 0
+    return shifts
 
 
 def _draw_grid(rng: np.random.Generator | None, a: Augmentation, num_axes: int) -> NDArray[np.float64] | None:
@@ -244,18 +259,49 @@ def _draw_removal(rng: np.random.Generator, a: Augmentation, num: int) -> tuple[
     return tuple(sorted(int(k) for k in order[:removed])) if on else ()
 
 
-def _draw_matrix(rng: np.random.Generator, a: Augmentation, num_axes: int, rotation: float) -> NDArray[np.float64] | None:
+def _draw_matrix(
+    rng: np.random.Generator, a: Augmentation, num_axes: int, rotation: float, spacing: Sequence[float] | None
+) -> NDArray[np.float64] | None:
     rotate, scale = rng.random() < a.rotation_p and rotation > 0, rng.random() < a.scaling_p
     angles = np.radians(rng.uniform(-rotation, rotation, 3))
     factor = rng.uniform(*a.scaling)
     if not rotate and not scale:
         return None
+    coarse = coarse_axis(spacing)
+    matrix = turning_matrix(angles if rotate else (), num_axes, spacing)
+    factors = [1.0 if axis == coarse else factor for axis in range(num_axes)]
+    return matrix * np.array(factors) if scale else matrix
+
+
+def coarse_axis(spacing: Sequence[float] | None) -> int | None:
+    """The axis of three whose spacing is over `ANISOTROPY` times that of each other one; None if there is none.
+
+    Examples
+    --------
+    >>> coarse_axis((5.0, 0.7, 0.7)), coarse_axis((1.0, 1.0, 2.5))
+    (0, None)
+    """
+    if spacing is None or len(spacing) < 3:
+        return None
+    _, finer, coarse = np.argsort(spacing)
+    return int(coarse) if spacing[coarse] > ANISOTROPY * spacing[finer] else None
+
+
+def turning_planes(num_axes: int, coarse: int | None) -> list[tuple[int, int]]:
+    """The planes in which a net's images are turned: all, or the one beside the coarse axis."""
+    planes = [(0, 1)] if num_axes == 2 else [(1, 2), (0, 2), (0, 1)]
+    return [plane for plane in planes if coarse not in plane]
+
+
+def turning_matrix(angles: Iterable[float], num_axes: int, spacing: Sequence[float] | None) -> NDArray[np.float64]:
+    """Rotation by `angles` (radians), one for each of `turning_planes` or more, in pixels of this spacing."""
     matrix = np.eye(num_axes)
-    if rotate:
-        planes = [(0, 1)] if num_axes == 2 else [(1, 2), (0, 2), (0, 1)]
-        for angle, plane in zip(angles, planes, strict=False):
-            matrix = matrix @ rotation_matrix(num_axes, plane, float(angle))
-    return matrix * factor if scale else matrix
+    for angle, plane in zip(angles, turning_planes(num_axes, coarse_axis(spacing)), strict=False):
+        matrix = matrix @ rotation_matrix(num_axes, plane, float(angle))
+    if spacing is None or len(set(spacing)) == 1:
+        return matrix
+    mm = np.asarray(spacing, np.float64)
+    return np.asarray(matrix * mm / mm[:, None])
 
 
 def rotation_matrix(num_axes: int, plane: tuple[int, int], angle: float) -> NDArray[np.float64]:

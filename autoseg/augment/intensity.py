@@ -56,7 +56,7 @@ def _change_channel(x: Tensor, draw: SampleDraw, c: int) -> None:
     if draw.contrast[c] != 1:
         contrast_(x, float(draw.contrast[c]))
     if draw.lowres[c] < 1:
-        x.copy_(low_resolution(x, float(draw.lowres[c])))
+        x.copy_(low_resolution(x, float(draw.lowres[c]), keep=draw.coarse_axis))
     if draw.gamma_inverted[c] != 1:
         gamma_(x, float(draw.gamma_inverted[c]), inverted=True)
     if draw.gamma[c] != 1:
@@ -96,9 +96,9 @@ def contrast_(x: Tensor, factor: float) -> None:
     x.sub_(mean).mul_(factor).add_(mean).clamp_(low, high)
 
 
-def low_resolution(x: Tensor, zoom: float) -> Tensor:
-    """Sampled down to a coarser grid (nearest) and back (linear)."""
-    size = [max(1, round(s * zoom)) for s in x.shape]
+def low_resolution(x: Tensor, zoom: float, *, keep: int | None = None) -> Tensor:
+    """Sampled down to a coarser grid (nearest) and back (linear), but for the axis `keep`."""
+    size = [s if axis == keep else max(1, round(s * zoom)) for axis, s in enumerate(x.shape)]
     small = F.interpolate(x[None, None], size=size, mode="nearest-exact")
     return F.interpolate(small, size=list(x.shape), mode=UPSAMPLE[x.ndim], align_corners=False)[0, 0]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from functools import reduce
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from autoseg.augment.draws import GRID_CELLS, SampleDraw, draw_sample, rotation_matrix
+from autoseg.augment.draws import GRID_CELLS, SampleDraw, coarse_axis, draw_sample, turning_matrix, turning_planes
 from autoseg.augment.normalization import Intensity
 from autoseg.augment.samples import RawSample
 from autoseg.augment.warp import source_box
@@ -35,6 +34,7 @@ def stage_draw(stage: Stage, rng: np.random.Generator) -> SampleDraw:
         num_axes=len(stage.patch),
         mirror_axes=stage.mirror_axes,
         rotation=stage.rotation_degrees,
+        spacing=stage.net_spacing,
         num_previous=stage.num_previous_channels,
     )
 
@@ -73,9 +73,10 @@ def heaviest_draw(stage: Stage) -> SampleDraw:
         gamma_inverted=channels(a.gamma_inverted_p, a.gamma[1], 1.0),
         gamma=channels(a.gamma_p, a.gamma[1], 1.0),
         previous_morphology=((0, "closing", a.previous_radius[1]),) if reshaped else (),
-        elastic=_widest_elastic(a, len(stage.patch)) if a.elastic_p > 0 else None,
+        elastic=_widest_elastic(a, len(stage.patch), coarse_axis(stage.net_spacing)) if a.elastic_p > 0 else None,
         grid=np.ones((len(stage.patch), GRID_CELLS)) if a.grid_distortion_p > 0 else None,
         clahe_clip=a.clahe_clip[1] if a.clahe_p > 0 else 0.0,
+        coarse_axis=coarse_axis(stage.net_spacing),
     )
 
 
@@ -86,9 +87,12 @@ def weigh_the_same(stage: Stage, other: Stage) -> bool:
     return all(np.array_equal(mine, others) for mine, others in pairs)
 
 
-def _widest_elastic(a: Augmentation, num_axes: int) -> NDArray[np.float64]:
+def _widest_elastic(a: Augmentation, num_axes: int, coarse: int | None) -> NDArray[np.float64]:
     # The fewer the intervals, the more pixels a shift is: the box is largest. The splines' weights are small beside any image.
-    return np.full((num_axes, *[a.elastic_intervals[0] + 3] * num_axes), a.elastic_magnitude[1])
+    shifts = np.full((num_axes, *[a.elastic_intervals[0] + 3] * num_axes), a.elastic_magnitude[1])
+    if coarse is not None:
+        shifts[coarse] = 0
+    return shifts
 
 
 def _widest_matrix(stage: Stage) -> NDArray[np.float64] | None:
@@ -96,13 +100,15 @@ def _widest_matrix(stage: Stage) -> NDArray[np.float64] | None:
     rotated, scaled = a.rotation_p > 0 and stage.rotation_degrees > 0, a.scaling_p > 0
     if not rotated and not scaled:
         return None
-    planes = [(0, 1)] if axes == 2 else [(1, 2), (0, 2), (0, 1)]
+    coarse = coarse_axis(stage.net_spacing)
+    num_turns = len(turning_planes(axes, coarse))
     limit = math.radians(min(stage.rotation_degrees, 90.0)) if rotated else 0.0
     # Turns about three axes add up in ways that no formula is short for: nine angles of each are tried.
-    turns = product(np.linspace(-limit, limit, TRIED_ANGLES) if limit else [0.0], repeat=len(planes))
-    matrices = [reduce(np.matmul, [rotation_matrix(axes, plane, t) for plane, t in zip(planes, turn, strict=True)]) for turn in turns]
+    turns = product(np.linspace(-limit, limit, TRIED_ANGLES) if limit else [0.0], repeat=num_turns)
+    matrices = [turning_matrix(turn, axes, stage.net_spacing) for turn in turns]
     widest = max(matrices, key=lambda matrix: float(np.prod(np.abs(matrix) @ np.array(stage.patch))))
-    return np.asarray(widest * (a.scaling[1] if scaled else 1.0))
+    factors = [a.scaling[1] if scaled and axis != coarse else 1.0 for axis in range(axes)]
+    return np.asarray(widest * np.array(factors))
 
 
 def synthetic_sample(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoseg.augment import SampleDraw, draw_sample, sample_rng
-from autoseg.augment.draws import FOLD_ALL, fold_number, rotation_matrix
+from autoseg.augment.draws import FOLD_ALL, coarse_axis, fold_number, rotation_matrix
 from autoseg.recipe import NO_AUGMENTATION, STRONG_AUGMENTATION, Augmentation
 
 #: Everything is drawn in every sample.
@@ -115,6 +115,38 @@ def test_matrices_rotate_and_scale_within_their_ranges(iteration: int, axes: int
     np.testing.assert_allclose(matrix @ matrix.T, scale**2 * np.eye(axes), atol=1e-9)
     angle = np.degrees(np.arccos(np.clip((np.trace(matrix / scale) - (axes - 2)) / 2, -1, 1)))
     assert angle <= (rotation if axes == 2 else min(180, 3 * rotation)) + 1e-4
+
+
+@given(st.integers(0, 10_000))
+def test_on_an_uneven_grid_turns_are_rotations_in_mm(iteration: int) -> None:
+    spacing = np.array([2.0, 1.0, 0.8])
+    settings: dict[str, Any] = {"num_channels": 1, "num_axes": 3, "mirror_axes": (), "rotation": 30.0}
+    matrix = draw_sample(sample_rng(0, "0", iteration, 0), replace(ALWAYS, scaling=(1.2, 1.2)), spacing=spacing.tolist(), **settings).matrix
+    assert matrix is not None
+    in_mm = spacing[:, None] * matrix / spacing / 1.2
+    np.testing.assert_allclose(in_mm @ in_mm.T, np.eye(3), atol=1e-9)
+    assert np.abs(in_mm[0, 1:]).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("spacing", "coarse"), [((5.0, 0.7, 0.7), 0), ((0.7, 0.7, 3.0), 2), ((2.0, 0.7, 0.7), None), ((5.0, 4.0, 1.0), None)]
+)
+def test_the_coarse_axis(spacing: tuple[float, ...], coarse: int | None) -> None:
+    assert coarse_axis(spacing) == coarse
+
+
+def test_a_coarse_axis_is_neither_turned_nor_scaled_nor_shifted_along() -> None:
+    settings: dict[str, Any] = {"num_channels": 1, "num_axes": 3, "mirror_axes": (), "rotation": 180.0, "spacing": (5.0, 0.7, 0.7)}
+    for k in range(10):
+        drawn = draw_sample(sample_rng(0, "0", k, 0), ALWAYS, **settings)
+        assert drawn.matrix is not None
+        assert drawn.elastic is not None
+        np.testing.assert_array_equal(drawn.matrix[0], [1, 0, 0])
+        np.testing.assert_array_equal(drawn.matrix[:, 0], [1, 0, 0])
+        assert abs(drawn.matrix[1, 2]) > 0
+        assert not drawn.elastic[0].any()
+        assert drawn.elastic[1:].any()
+        assert drawn.coarse_axis == 0
 
 
 def test_without_rotation_axes_stay() -> None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from autoseg.budget import memory_budget
 from autoseg.plan import Plan, Stage
 from autoseg.planners import Request, make_plan
-from autoseg.planners.candidates import lower_resolutions, net_shape, smaller_patches, with_patch
+from autoseg.planners.candidates import lower_resolutions, smaller_patches, with_patch
 from autoseg.planners.default import tracer_of
 from autoseg.planners.search import Tracer, Traces, batch_cap
-from autoseg.planners.stages import LOWRES
 from tests.planners.sets import SETS
 
 BUDGETS_GIB = (6, 8, 11, 16, 24, 32, 40, 80)
@@ -54,17 +53,17 @@ def rows(data: str, budgets: tuple[int, ...], traces: Traces) -> Iterator[Row]:
 def _start(stage: Stage, plan: Plan) -> Stage:
     """The whole image at full resolution, of which the stage is a smaller choice."""
     full = replace(stage, spacing=(1.0, 1.0), image_shape=next(iter(plan.stages.values())).image_shape)
-    return with_patch(full, net_shape(full))
+    return with_patch(full, full.net_shape)
 
 
 def _cap(stage: Stage, data: str) -> int:
-    return batch_cap(len(SETS[data].cases), net_shape(stage), stage.patch).batch
+    return batch_cap(len(SETS[data].cases), stage.net_shape, stage.patch).batch
 
 
 def _choices(stage: Stage, plan: Plan) -> list[Stage]:
     """The patches or resolutions that the stage was chosen from, largest first."""
     start = _start(stage, plan)
-    return lower_resolutions(start) if stage.name == LOWRES else [start, *smaller_patches(start)]
+    return lower_resolutions(start) if stage.name == "2d_lowres" else [start, *smaller_patches(start)]
 
 
 def _is_capped(stage: Stage, plan: Plan, data: str) -> bool:

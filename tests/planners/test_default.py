@@ -89,7 +89,10 @@ def test_a_small_budget_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [("3d", "is not a configuration; there are 2d, "), ("3d_fullres", "is not built yet; there are 2d, 2d_lowres, 2d_cascade")],
+    [
+        ("3d", "is not a configuration; there are 2d, "),
+        ("3d_fullres", "is for volumes, and made holds 2D images; for those there are 2d, 2d_lowres, 2d_cascade"),
+    ],
 )
 def test_unknown_configurations(config: str, said: str) -> None:
     with pytest.raises(UsageError, match=f"--configs {config} {said}"):

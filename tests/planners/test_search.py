@@ -36,6 +36,9 @@ class Formula(Tracer):
         self.per_pixel = per_pixel
         self.asked: list[tuple[int, ...]] = []
 
+    def is_conceivable(self, stage: Stage) -> bool:
+        return True  # what a net really needs does not matter here
+
     def memory(self, stage: Stage) -> Memory:
         self.asked.append(stage.patch)
         share = 0.5**stage.checkpointed_stages
@@ -151,6 +154,24 @@ def test_a_view_that_was_not_measured_is_a_wish() -> None:
     choice = largest_that_fits(whole((512, 512)), Formula(20_000_000), UNKNOWN, cap_of=cap(2))
     assert choice.stage.checkpointed_stages == 0
     assert choice.stage.patch < (512, 512)
+
+
+def test_what_cannot_fit_by_its_finest_stage_alone_is_not_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two convolutions down and two up keep result and activation, and the decoder what it joined: 10 maps of 32 features in 2 bytes.
+    traced: list[tuple[int, ...]] = []
+
+    def memory(self: Tracer, stage: Stage) -> Memory:
+        traced.append(stage.patch)
+        return Memory(peak_bytes=1, budget_bytes=1)
+
+    monkeypatch.setattr(Tracer, "memory", memory)
+    stage = replace(whole((512, 512)), batch=2)
+    needed = 2 * 512 * 512 * 10 * 32 * 2
+    over, under = (Tracer(Budget(name="x", kind="cuda", memory_bytes=int(n / FILL)), exclusive=False) for n in (needed - 9, needed + 9))
+    assert not over.fits(stage)
+    assert not traced
+    assert under.fits(stage)
+    assert over.fits(replace(stage, checkpointed_stages=1))
 
 
 def test_a_batch_that_was_estimated_is_lowered_if_its_trace_says_so() -> None:
