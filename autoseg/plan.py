@@ -55,7 +55,9 @@ class Network:
     kernels : tuple of tuple of int
         Kernel of each stage, per axis.
     convs : int
-        Convolutions in each stage, encoder and decoder alike.
+        Convolutions in each stage, encoder and decoder alike; of the decoder alone if there are `blocks`.
+    blocks : tuple of int
+        Residual blocks of each encoder stage; empty: plain convolutions.
     deep_supervision : bool
         Every decoder resolution has a head of its own in training; losses/ weighs them.
     """
@@ -68,11 +70,14 @@ class Network:
     strides: tuple[tuple[int, ...], ...]
     kernels: tuple[tuple[int, ...], ...]
     convs: int = 2
+    blocks: tuple[int, ...] = ()
     deep_supervision: bool = True
 
     def __post_init__(self) -> None:
         if not len(self.features) == len(self.strides) == len(self.kernels) >= 2:
             raise ValueError(f"features, strides and kernels need one entry per stage, at least two, got {self}")
+        if self.blocks and (len(self.blocks) != len(self.features) or min(self.blocks) < 1):
+            raise ValueError(f"blocks must be empty or hold at least 1 for each of {len(self.features)} stages, got {self.blocks}")
         if any(s != 1 for s in self.strides[0]):
             raise ValueError(f"the first stage must not stride, got {self.strides[0]}")
 
@@ -231,6 +236,8 @@ class Plan:
     budget : Budget
     stages : dict of Stage
         By configuration.
+    planner : str
+        Who decided: a name in `planners.PLANNERS`.
     overrides : tuple of str
         What a person decided with --set, as typed; empty: all was decided from the data and the budget.
     reasons : dict
@@ -251,6 +258,7 @@ class Plan:
     crop_to_nonzero: bool
     budget: Budget
     stages: dict[str, Stage]
+    planner: str = "default"
     overrides: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
 

@@ -14,11 +14,11 @@ from torch import nn
 
 from autoseg.augment import Batch
 from autoseg.budget import Precision
+from autoseg.nets.blocks import ConvBlock
 from autoseg.nets.norm import InstanceNorm
-from autoseg.nets.unet import ConvBlock
 from autoseg.nets.up import UpConv2d
 from autoseg.step import M_MMAP_MAX, M_TRIM_THRESHOLD, Learner, arrange, arrange_loss, build_learner, training_step
-from benchmarks.gpu import stage
+from benchmarks.stages import stage
 
 #: glibc's, where a process has freed large blocks before (malloc's dynamic thresholds at their upper end), and its limit of mapped blocks.
 MMAP_THRESHOLD, USUAL_THRESHOLD, USUAL_MAPPED = -3, 32 * 2**20, 65536

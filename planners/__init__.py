@@ -9,6 +9,6 @@ from autoseg.fingerprint import Fingerprint
 from autoseg.plan import Plan
 from autoseg.planners.default import Request, check_config, make_plan
 
-PLANNERS: dict[str, Callable[[Fingerprint, Budget, Request], Plan]] = {"default": make_plan}
+PLANNERS: dict[str, Callable[[Fingerprint, Budget, Request], Plan]] = {"default": make_plan, "resenc": make_plan}
 
 __all__ = ["PLANNERS", "Request", "check_config", "make_plan"]

@@ -25,7 +25,9 @@ RESOLUTION_STEP, FINE = 1.03, 2.0
 def with_patch(stage: Stage, patch: Sequence[int]) -> Stage:
     """The stage with a patch of at least this size, and the net that belongs to it."""
     network = stage.network
-    patch, network = unet(patch, stage.net_spacing, in_channels=network.in_channels, num_heads=network.num_heads)
+    patch, network = unet(
+        patch, stage.net_spacing, in_channels=network.in_channels, num_heads=network.num_heads, residual=bool(network.blocks)
+    )
     return replace(stage, patch=patch, network=network)
 
 

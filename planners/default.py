@@ -28,6 +28,8 @@ class Request:
         Of the plan.
     configs : tuple of str
         Configurations; empty: those the data set needs.
+    planner : {"default", "resenc"}
+        "resenc": U-Nets whose encoders are made of residual blocks, all else as the default planner decides.
     num_folds : int
         Folds that share the hours.
     device : torch.device or None
@@ -38,6 +40,7 @@ class Request:
 
     name: str = "default"
     configs: tuple[str, ...] = ()
+    planner: str = "default"
     num_folds: int = 5
     device: torch.device | None = None
     traces: Traces = field(default_factory=dict, compare=False)
@@ -77,6 +80,7 @@ def make_plan(fingerprint: Fingerprint, budget: Budget, request: Request) -> Pla
         crop_to_nonzero=crop,
         budget=budget,
         stages={},
+        planner=request.planner,
         reasons=reasons,
     )
     tracer = tracer_of(plan, request.traces)

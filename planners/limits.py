@@ -14,6 +14,8 @@ from autoseg.recipe import Augmentation, Recipe
 
 #: Ranges of factors and exponents: 0 would leave a constant picture.
 POSITIVE = ("scaling", "lowres_scale", "gamma")
+#: Residual blocks of an encoder: nnU-Net's presets have 44 at most.
+MAX_BLOCKS = 200
 
 #: Where in the stage, as dotted path, and what must hold.
 Complaint = tuple[str, str]
@@ -68,6 +70,8 @@ def _of_network(network: Network) -> Iterator[Complaint]:
         yield "network.features", f"must be at least 1 each, got {_text(network.features)}"
     if network.convs < 1:
         yield "network.convs", f"must be at least 1, got {network.convs}"
+    if sum(network.blocks) > MAX_BLOCKS:
+        yield "network.blocks", f"must be {MAX_BLOCKS} at most together, got {_text(network.blocks)}"
     if any(s < 1 for stride in network.strides for s in stride):
         yield "network.strides", "must be at least 1 each"
     if any(k < 1 or k % 2 == 0 for kernel in network.kernels for k in kernel):

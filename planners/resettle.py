@@ -183,7 +183,8 @@ def _with_network(stage: Stage, given: Given) -> Stage:
         depth = len(features.value)
         if not 2 <= depth <= len(base.features):
             raise features.refused(f"must hold 2 to {len(base.features)} numbers, one for each stage that the patch allows.")
-        base = replace(base, features=base.features[:depth], strides=base.strides[:depth], kernels=base.kernels[:depth])
+        shallower = {name: getattr(base, name)[:depth] for name in ("features", "strides", "kernels", "blocks")}
+        base = replace(base, **shallower)
     net = with_settings(base, chosen)
     _check_multiple(stage.patch, net, given)
     return _because(replace(stage, network=net), **{".".join(path): set_by(s) for path, s in _below(given, "network").items()})

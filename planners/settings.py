@@ -28,6 +28,7 @@ FIXED: dict[str, str] = {
     **dict.fromkeys(("stages.slice_axis", "stages.previous"), "the whole configuration depends on it"),
     **dict.fromkeys(("stages.network.in_channels", "stages.network.num_heads"), "it follows from the data set"),
     "name": "--plan NAME gives it",
+    "planner": "--planner NAME gives it",
     "budget": "--gpu, --gpu-memory and --hours give it",
     "stages": "set their fields, such as 2d.batch",
 }

@@ -90,7 +90,7 @@ def whole_image(name: str, task: Task) -> Stage:
     previous = PREVIOUS.get(name)
     channels = fingerprint.num_channels + (plan.labels.num_classes if previous else 0)
     shape, spacing = tuple(grid.image_shape[axis] for axis in axes), [grid.spacing[axis] for axis in axes]
-    patch, network = unet(shape, spacing, in_channels=channels, num_heads=plan.labels.num_heads)
+    patch, network = unet(shape, spacing, in_channels=channels, num_heads=plan.labels.num_heads, residual=plan.planner == "resenc")
     return Stage(
         name=name,
         slice_axis=grid.slice_axis,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from autoseg.plan import Network
 
@@ -12,6 +13,9 @@ BASE_FEATURES = 32
 MAX_FEATURES = {2: 512, 3: 320}
 #: Axes whose spacing is at least this many times the finest are neither pooled nor convolved across.
 COARSE_FACTOR = 2.0
+#: Residual blocks of an encoder's stages, the last number for all that follow; its decoder has one convolution a stage (nnU-Net's ResEnc
+#: presets, arXiv 2404.09556).
+RESIDUAL_BLOCKS, RESIDUAL_CONVS = (1, 3, 4, 6), 1
 
 
 def pooling(patch: Sequence[int], spacing: Sequence[float]) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
@@ -57,7 +61,9 @@ def _kernel(spacing: Sequence[float], before: Sequence[int]) -> tuple[int, ...]:
     return tuple(3 if k == 3 or s < COARSE_FACTOR * finest else 1 for s, k in zip(spacing, before, strict=True))
 
 
-def unet(patch: Sequence[int], spacing: Sequence[float], *, in_channels: int, num_heads: int) -> tuple[tuple[int, ...], Network]:
+def unet(
+    patch: Sequence[int], spacing: Sequence[float], *, in_channels: int, num_heads: int, residual: bool = False
+) -> tuple[tuple[int, ...], Network]:
     """The net for a desired patch, and the patch rounded up to what the net can pool.
 
     Rounding up keeps the whole image in view: what is beyond its border is mirrored.
@@ -69,5 +75,8 @@ def unet(patch: Sequence[int], spacing: Sequence[float], *, in_channels: int, nu
         # Nothing to pool: two stages at full resolution still make an encoder and a decoder.
         strides, kernels, features = (strides[0], strides[0]), (kernels[0], kernels[0]), (BASE_FEATURES, BASE_FEATURES)
     network = Network(in_channels=in_channels, num_heads=num_heads, features=features, strides=strides, kernels=kernels)
+    if residual:
+        blocks = tuple(RESIDUAL_BLOCKS[min(stage, len(RESIDUAL_BLOCKS) - 1)] for stage in range(len(features)))
+        network = replace(network, blocks=blocks, convs=RESIDUAL_CONVS)
     rounded = tuple(-(-p // m) * m for p, m in zip(patch, network.multiple, strict=True))
     return rounded, network

@@ -173,7 +173,7 @@ def test_files_that_are_no_json(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"cut\.json is damaged or was edited wrongly"):
         load_json(tmp_path / "cut.json", Plan)
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(FileFormatError, match=r"binary\.json cannot be read"):
+    with pytest.raises(FileFormatError, match=r"binary\.json is no UTF-8 text"):
         load_json(tmp_path / "binary.json", Plan)
 
 

@@ -11,38 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from autoseg.nets.norm import InstanceNorm
+from autoseg.nets.blocks import CONVS, SLOPE, conv_stage, residual_stage
 from autoseg.nets.up import UpConv2d, UpConv3d
 from autoseg.plan import Network
 
-SLOPE = 0.01
-#: By number of axes; typed as factories, because torch types kernels of each as tuples of its own length.
-CONVS: dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, Callable[..., nn.Module]] = {2: UpConv2d, 3: UpConv3d}
-
-
-class ConvBlock(nn.Module):
-    """Convolution, instance norm, LeakyReLU. The convolution has a bias only for parity with nnU-Net's weights; the norm removes it."""
-
-    def __init__(self, channels_in: int, channels_out: int, kernel: Sequence[int], stride: Sequence[int]) -> None:
-        super().__init__()
-        padding = tuple(k // 2 for k in kernel)
-        self.conv = CONVS[len(kernel)](channels_in, channels_out, tuple(kernel), tuple(stride), padding)
-        self.norm = InstanceNorm(channels_out)
-        self.act = nn.LeakyReLU(SLOPE, inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, ...) -> (N, C_out, ...), strided."""
-        y: Tensor = self.act(self.norm(self.conv(x)))
-        return y
-
-
-def conv_stage(channels_in: int, channels_out: int, kernel: Sequence[int], stride: Sequence[int], num: int) -> nn.Sequential:
-    """`num` ConvBlocks, the first one strided."""
-    ones = (1,) * len(kernel)
-    blocks = [ConvBlock(channels_in, channels_out, kernel, stride)]
-    blocks += [ConvBlock(channels_out, channels_out, kernel, ones) for _ in range(num - 1)]
-    return nn.Sequential(*blocks)
 
 
 class UNet(nn.Module):
@@ -110,11 +83,7 @@ def build_unet(network: Network) -> UNet:
     [(2, 3, 16, 16)]
     """
     n, axes = len(network.features), network.num_axes
-    encoder: list[nn.Module] = []
-    channels = network.in_channels
-    for features, kernel, stride in zip(network.features, network.kernels, network.strides, strict=True):
-        encoder.append(conv_stage(channels, features, kernel, stride, network.convs))
-        channels = features
+    encoder: list[nn.Module] = _residual_encoder(network) if network.blocks else _plain_encoder(network)
     ups: list[nn.Module] = []
     decoder: list[nn.Module] = []
     for level in range(n - 2, -1, -1):
@@ -127,6 +96,21 @@ def build_unet(network: Network) -> UNet:
     net = UNet(encoder, ups, decoder, heads)
     net.apply(_he_init)
     return net
+
+
+def _plain_encoder(network: Network) -> list[nn.Module]:
+    before = (network.in_channels, *network.features)
+    stages = zip(before[:-1], network.features, network.kernels, network.strides, strict=True)
+    return [conv_stage(channels, features, kernel, stride, network.convs) for channels, features, kernel, stride in stages]
+
+
+def _residual_encoder(network: Network) -> list[nn.Module]:
+    """A convolution to the first stage's channels, then residual blocks."""
+    first, ones = network.features[0], (1,) * network.num_axes
+    stem = conv_stage(network.in_channels, first, network.kernels[0], ones, 1)
+    stages = zip((first, *network.features[:-1]), network.features, network.kernels, network.strides, network.blocks, strict=True)
+    encoder: list[nn.Module] = [residual_stage(*stage) for stage in stages]
+    return [nn.Sequential(stem, encoder[0]), *encoder[1:]]
 
 
 def _he_init(module: nn.Module) -> None:

@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from autoseg.cli import cli
 
 OPTIONS = {
+    "check": {"-d --dataset", "-w --workspace", "--workers", "--labels", "--config", "--plan", "--trainer"},
     "plan_and_preprocess": {
         "-d --dataset", "-w --workspace", "--gpu", "--gpu-memory", "--configs", "--hours", "--workers", "--group-regex", "--plan",
-        "--set",
+        "--planner", "--set",
     },
     "train": {
         "-d --dataset", "-w --workspace", "--plan", "--trainer", "--epochs", "--iterations-per-epoch", "--hours", "--lr", "--loss",
@@ -21,11 +22,16 @@ OPTIONS = {
         "--seed", "--patience", "--ema", "--from", "--track", "--deterministic", "--device", "--queued", "--restart",
     },
     "predict": {
-        "--ensemble", "-d --dataset", "-i --input", "-o --output", "--folds", "--no-tta", "--step", "--config", "--plan", "--trainer",
-        "--device", "--format", "--part", "--overwrite", "-w --workspace",
+        "--ensemble", "--no-selection", "-d --dataset", "-i --input", "-o --output", "--model", "--folds", "--no-tta", "--step", "--config", "--plan",
+        "--trainer", "--device", "--engine", "--format", "--part", "--overwrite", "-w --workspace",
+    },
+    "export": {
+        "-d --dataset", "-o --output", "--onnx", "--folds", "--config", "--plan", "--trainer", "--no-selection", "--overwrite",
+        "-w --workspace",
     },
     "evaluate": {"-d --dataset", "-o --output", "--tolerance", "--groups", "--by", "--workers", "-w --workspace"},
     "compare": {"--json"},
+    "select": {"-d --dataset", "-w --workspace", "--members", "--workers"},
     "plan show": {"-d --dataset", "-w --workspace", "--json"},
     "plan list": {"-d --dataset", "-w --workspace"},
     "plan diff": {"-d --dataset", "-w --workspace", "--reasons"},

@@ -23,11 +23,13 @@ def network(axes: int = 2, **changes: Any) -> Network:
     return small.network(axes, **{"features": (8, 16, 24), "convs": 2, **changes})
 
 
-def stage(axes: int = 2, *, exclusive: bool = False, classes: int = 2, channels: int = 1, **changes: Any) -> Stage:
+def stage(
+    axes: int = 2, *, exclusive: bool = False, classes: int = 2, channels: int = 1, blocks: tuple[int, ...] = (), **changes: Any
+) -> Stage:
     """Augmented in every way that a recipe has."""
     loss: LossName = "dice_ce" if exclusive else "dice_bce"
     given: dict[str, Any] = {
-        "network": network(axes, num_heads=classes + exclusive, in_channels=channels), "priors": (0.5 / classes,) * classes,
+        "network": network(axes, num_heads=classes + exclusive, in_channels=channels, blocks=blocks), "priors": (0.5 / classes,) * classes,
         "recipe": replace(RECIPE, loss=loss),
     }  # fmt: skip
     return small.stage(axes, **{**given, **changes})

@@ -36,6 +36,9 @@ CONFIGURATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "amp, colour": ({"patch": (128, 128), "channels": 3}, BF16),
     "amp, checkpointing": ({"patch": (128, 128), "batch": 4, "checkpointed_stages": 2}, BF16),
     "amp, uneven accumulation": ({"patch": (128, 128), "batch": 3}, {"micro_batch": 2, **BF16}),
+    "residual": ({"patch": (128, 128), "blocks": (1, 2, 2)}, {}),
+    "residual, amp": ({"patch": (128, 128), "blocks": (1, 2, 2)}, BF16),
+    "3 axes, residual, amp": ({"axes": 3, "patch": (32, 32, 32), "blocks": (1, 2, 2)}, BF16),
     "3 axes": ({"axes": 3, "patch": (32, 32, 32)}, {}),
     "3 axes, strong augmentation": ({"axes": 3, "patch": (32, 32, 32), "recipe": STRONG}, {}),
     "3 axes, exclusive": ({"axes": 3, "patch": (32, 32, 32), "classes": 6, "exclusive": True}, {}),
@@ -46,7 +49,10 @@ CONFIGURATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 #: Those that the others nearly stand for.
-LEFT_TO_THE_SLOW_RUN = {"sgd", "exclusive", "ignore, exclusive", "amp, colour", "amp, uneven accumulation", "3 axes, exclusive"}
+LEFT_TO_THE_SLOW_RUN = {
+    "sgd", "exclusive", "ignore, exclusive", "amp, colour", "amp, uneven accumulation", "3 axes, exclusive", "residual",
+    "residual, amp",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

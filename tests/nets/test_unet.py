@@ -160,3 +160,52 @@ def test_heads_of_absent_and_everywhere_classes_stay_finite(exclusive: bool) -> 
     net = built(num_heads=2 + exclusive)
     start_heads_at_prior(net, (0.0, 1.0), exclusive=exclusive)
     assert all(torch.isfinite(p).all() for p in net.parameters())
+
+
+RESIDUAL: dict[str, Any] = {
+    "features": (4, 4, 6), "strides": ((1, 1), (2, 2), (2, 2)), "kernels": ((3, 3),) * 3, "blocks": (1, 2, 1),
+    "convs": 1,
+}  # fmt: skip
+
+
+def test_a_residual_encoder_written_out() -> None:
+    net = built(**RESIDUAL)
+
+    def normed(x: Tensor, part: Any, stride: int = 1) -> Tensor:
+        y = F.conv2d(x, part.conv.weight, part.conv.bias, stride, part.conv.padding)
+        return F.instance_norm(y, weight=part.norm.weight, bias=part.norm.bias, eps=1e-5)
+
+    def residual(x: Tensor, block: Any, stride: int = 1) -> Tensor:
+        y = normed(F.leaky_relu(normed(x, block.first, stride), 0.01), block.second)
+        way = F.avg_pool2d(x, stride) if stride > 1 else x
+        projected = [part for part in block.skip if hasattr(part, "conv")]
+        return F.leaky_relu(y + (normed(way, projected[0]) if projected else way), 0.01)
+
+    x = torch.randn(2, 1, 16, 24)
+    stem, first = net.encoder[0]  # type: ignore[misc]
+    a = residual(F.leaky_relu(normed(x, stem[0]), 0.01), first[0])
+    b = residual(residual(a, net.encoder[1][0], 2), net.encoder[1][1])  # type: ignore[index]
+    c = residual(b, net.encoder[2][0], 2)  # type: ignore[index]
+    for level, expected in enumerate((a, b, c)):
+        got = x
+        for stage in list(net.encoder)[: level + 1]:
+            got = stage(got)
+        torch.testing.assert_close(got, expected)
+    # Equal channels are not projected, and only what strides is averaged.
+    assert [len(stage[0].skip) for stage in (first, net.encoder[1], net.encoder[2])] == [0, 1, 2]  # type: ignore[index, union-attr]
+
+
+def test_a_residual_net_trains_in_volumes_and_with_recomputing() -> None:
+    net = built(3, **ANISOTROPIC, blocks=(1, 2, 2), convs=1)
+    x = torch.randn(1, 1, 4, 8, 8)
+    plain = net(x)
+    net.checkpointed_stages = 2
+    for one, two in zip(plain, net(x), strict=True):
+        torch.testing.assert_close(one, two)
+    sum(y.square().mean() for y in plain).backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def test_a_plan_must_say_how_many_blocks_each_stage_has() -> None:
+    with pytest.raises(ValueError, match="blocks must be empty or hold at least 1 for each of 3 stages"):
+        small.network(2, blocks=(1, 2))

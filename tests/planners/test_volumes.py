@@ -90,6 +90,18 @@ def test_a_volume_counts_as_often_as_a_patch_fits_into_it() -> None:
     assert stage.reasons["length"].startswith("each of 16 " if patches <= 1 else f"each of {round(16 * patches)} patches")
 
 
+def test_residual_encoders() -> None:
+    plan = make_plan(volumes((64, 64, 64)), memory_budget(8), Request(planner="resenc", configs=("2d", "3d_fullres")))
+    assert plan.planner == "resenc"
+    for stage in plan.stages.values():
+        assert stage.network.blocks == (1, 3, 4, 6, 6)[: len(stage.network.features)]
+        assert stage.network.convs == 1
+        assert stage.memory.peak_bytes <= FILL * stage.memory.budget_bytes
+    plain = make_plan(volumes((64, 64, 64)), memory_budget(8), Request(configs=("2d",)))
+    # Of one batch the residual net takes more: its encoder has 22 convolutions a side where the plain one has 8.
+    assert plain.stages["2d"].memory.peak_bytes / plain.stages["2d"].batch < plan.stages["2d"].memory.peak_bytes / plan.stages["2d"].batch
+
+
 @pytest.mark.parametrize("name", ["04 Hippocampus", "05 Prostate"])
 def test_golden_plans(name: str) -> None:
     check_golden(name)
