@@ -61,15 +61,46 @@ class StepResult:
     loss : fp32 Tensor, scalar
         Mean over the micro-batches, weighted by their samples.
     gradient_norm : fp32 Tensor, scalar
-        Before clipping.
+        Before clipping. Not finite in steps that a scaler skips: they are how it finds its scale.
     """
 
     loss: Tensor
     gradient_norm: Tensor
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """A step's figures on their way to the host; see `read_later`."""
+
+    values: Tensor
+    done: torch.cuda.Event | None
+
+    def numbers(self) -> tuple[float, float]:
+        """Loss and gradient norm; waits for their step, and not for what was asked of the device since."""
+        if self.done is not None:
+            self.done.synchronize()
+        loss, norm = self.values.tolist()
+        return loss, norm
+
+
+def read_later(result: StepResult) -> Reading:
+    """Begin to copy a step's figures to the host, without waiting.
+
+    Notes
+    -----
+    float(result.loss) waits for all that was asked of a GPU before it, also where the step was made long ago: a copy takes its turn. A
+    loop that reads one step late keeps the device busy only if the copy is asked for before the next step.
+    """
+    values = torch.stack([result.loss.float(), result.gradient_norm.float()]).to("cpu", non_blocking=True)
+    if result.loss.device.type != "cuda":
+        return Reading(values=values, done=None)
+    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    done.record(torch.cuda.current_stream(result.loss.device))
+    return Reading(values=values, done=done)
+
+
 def training_step(learner: Learner, batches: Sequence[Batch], reduce: Callable[[nn.Module], None] = lambda net: None) -> StepResult:
-    """Forward, loss, backward, clip, update.
+    """Forward, loss, backward, clip, update; a loss or a gradient that is not finite updates nothing.
 
     Parameters
     ----------
@@ -103,6 +134,9 @@ def training_step(learner: Learner, batches: Sequence[Batch], reduce: Callable[[
     if learner.scaler is not None:
         learner.scaler.unscale_(learner.optimizer)
     norm = clip_grad_norm_(learner.net.parameters(), learner.clip_norm, foreach=True)
+    if learner.scaler is None:
+        # Fused optimizers leave weights and states alone where this is 1, on the device and without a sync; a scaler sets it by itself.
+        learner.optimizer.found_inf = (~torch.isfinite(total + norm)).float()  # type: ignore[attr-defined]
     _update(learner)
     if learner.average is not None:
         learner.average.update()

@@ -1,286 +1,175 @@
-"""The traced memory of CUDA beside a real GPU's, and the table of casts beside what autocast returns there.
+"""All that is measured on a GPU, in one command of less than eight minutes.
 
-    python -m benchmarks.gpu memory     # also: dtypes, all; --out FILE
+    python -m benchmarks.gpu                     # all parts; the tables go to $OUT, or to benchmarks/results
+    python -m benchmarks.gpu steps memory        # these parts
+    python -m benchmarks.gpu --as v100-32gb      # in 32 GB, fp16, without torch.compile
+    python -m benchmarks.gpu --dry-run           # all the code on a CPU, at tiny sizes
 
-Writes benchmarks/gpu.md. Needs torch, numpy and scipy alone, so that it runs on a bare machine; the GPU should have nothing else to do.
+Needs torch, numpy, scipy and a checkout, so that it runs on a bare machine; the GPU should have nothing else to do. Each part runs in a
+process of its own for its share of the time, and writes gpu.json and gpu.md after every row: what fails or takes too long costs the others
+nothing, and says so in its table.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import math
-import statistics
+import os
+import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
-from autoseg.augment import RawSample, make_batch, sample_rng
-from autoseg.augment.synthetic import heaviest_draw, synthetic_sample
-from autoseg.budget import GIB, Precision
-from autoseg.memory import trace_step, with_allowances
-from autoseg.memory.trace import STORED
-from autoseg.plan import Memory, Network, Stage
-from autoseg.recipe import LossName, Recipe
-from autoseg.step import build_learner, training_step
-from benchmarks.dtypes import compare, on_cuda
+from benchmarks.clock import Clock
+from benchmarks.devices import Device, find_cuda
+from benchmarks.page import Page, Table, provenance
 
-OUT = Path(__file__).with_name("gpu.md")
-TITLE = "# Measured on a GPU\n\nWritten by `python -m benchmarks.gpu all`; each part says where and when.\n"
-NO_GPU = f"benchmarks.gpu measures on a CUDA device, and torch {torch.__version__} finds none here."
-MAX_FEATURES = {2: 512, 3: 320}
-WARM_UP_STEPS, TIMED_STEPS = 2, 5
-
-
-def stage(
-    patch: tuple[int, ...],
-    batch: int,
-    *,
-    classes: int = 29,
-    channels: int = 1,
-    precision: Precision = "fp16",
-    exclusive: bool = False,
-    checkpointed: int = 0,
-    cascade: bool = False,
-) -> Stage:
-    """A stage as the planner builds it: 32 features that double, pooled while the shortest edge stays at least 4; SGD."""
-    axes = len(patch)
-    depth = int(math.log2(min(patch) // 4)) + 1
-    network = Network(
-        in_channels=channels + classes * cascade,
-        num_heads=classes + exclusive,
-        features=tuple(min(MAX_FEATURES[axes], 32 * 2**level) for level in range(depth)),
-        strides=((1,) * axes, *((2,) * axes,) * (depth - 1)),
-        kernels=((3,) * axes,) * depth,
-    )
-    loss: LossName = "dice_ce" if exclusive else "dice_bce"
-    return Stage(
-        name={2: "2d_cascade" if cascade else "2d", 3: "3d_fullres"}[axes],
-        spacing=(1.0,) * axes,
-        resample=False,
-        image_shape=patch,
-        patch=patch,
-        batch=batch,
-        network=network,
-        precision=precision,
-        checkpointed_stages=checkpointed,
-        memory=Memory(peak_bytes=0, budget_bytes=0),
-        mirror_axes=tuple(range(axes)),
-        rotation_degrees=30.0,
-        iterations=1,
-        iterations_per_epoch=1,
-        recipe=Recipe(name="default", loss=loss, optimizer="sgd", lr=1e-2, schedule="poly"),
-        priors=(0.01,) * classes,
-        previous="2d_lowres" if cascade else None,
-    )
-
-
-#: What is measured, by name; another row is another line.
-STAGES: dict[str, Stage] = {
-    "HandBone, one": stage((2048, 2048), 1),
-    "HandBone": stage((2048, 2048), 3),
-    "HandBone, bf16": stage((2048, 2048), 3, precision="bf16"),
-    "HandBone, recomputed": stage((2048, 2048), 3, checkpointed=2),
-    "HandBone, cascade": stage((1024, 1024), 4, cascade=True),
-    "1024": stage((1024, 1024), 8, classes=5),
-    "1024, fp32": stage((1024, 1024), 4, classes=5, precision="fp32"),
-    "colour, exclusive": stage((512, 512), 16, classes=4, channels=3, exclusive=True),
-    "small": stage((256, 256), 32, classes=2),
-    "volume": stage((128, 128, 128), 2, classes=3, exclusive=True),
-}
-
-
-class Meter(Protocol):
-    """Where a device's memory is read."""
-
-    def reset(self) -> None:
-        """Free what is free, and begin to watch the peak."""
-        ...
-
-    def read(self) -> tuple[int, int, int]:
-        """Bytes since then: peak allocated, peak reserved, and what the driver has given away beside what it had before."""
-        ...
-
-
-class CudaMeter:
-    """torch's and the driver's own figures."""
-
-    def __init__(self) -> None:
-        # Asked before torch makes its context, which counts.
-        self.before = driver_bytes()
-
-    def reset(self) -> None:
-        """Free what is free, and begin to watch the peak."""
-        gc.collect()
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-    def read(self) -> tuple[int, int, int]:
-        """See `Meter`."""
-        torch.cuda.synchronize()
-        free, total = torch.cuda.mem_get_info()
-        return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved(), total - free - self.before
-
-
-def driver_bytes() -> int:
-    """What the first GPU's driver has given away by nvidia-smi; 0 if that cannot be asked."""
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-        return int(done.stdout.strip()) * 1024**2
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return 0
+TITLE = "Measured on a GPU"
+NO_GPU = f"benchmarks.gpu measures on a CUDA device, and torch {torch.__version__} finds none here. --dry-run tries the code on a CPU."
+MINUTES = 7.5
+#: Seconds that a process needs to start and to end beside the time it is told to use; it is stopped after that.
+START_S = 12.0
+#: What a part has written to its table itself.
+FAILED = "Failed; the command's output says why."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One row: traced bytes, the plan's with allowances, and the device's; None where it ran out of memory."""
+class Part:
+    """A table.
 
-    name: str
-    stage: Stage
-    traced: int
-    planned: int
-    allocated: int | None = None
-    reserved: int | None = None
-    driver: int | None = None
-    step_ms: float | None = None
+    Parameters
+    ----------
+    module : str
+        Has HEAD and rows(device, clock).
+    share : float
+        Of the time that is left for it and the parts after it.
+    says : str
+    """
 
-
-def measure(name: str, stage: Stage, device: torch.device, meter: Meter) -> Measured:
-    """Trace a stage for CUDA, and make the same steps on the device."""
-    exclusive = stage.network.num_heads > len(stage.priors)
-    trace = trace_step(stage, exclusive=exclusive, precision=stage.precision, device_type="cuda")
-    planned = with_allowances(trace, device_type="cuda", budget_bytes=0).peak_bytes
-    meter.reset()
-    try:
-        step_ms = run_steps(stage, device, exclusive=exclusive)
-    except torch.OutOfMemoryError:
-        return Measured(name=name, stage=stage, traced=trace.peak, planned=planned)
-    allocated, reserved, driver = meter.read()
-    return Measured(
-        name=name, stage=stage, traced=trace.peak, planned=planned, allocated=allocated, reserved=reserved, driver=driver, step_ms=step_ms
-    )
+    module: str
+    share: float
+    says: str
 
 
-def run_steps(stage: Stage, device: torch.device, *, exclusive: bool) -> float:
-    """Median milliseconds of steps whose samples are all augmented by the heaviest draw, augmentation included, reading not."""
-    learner = build_learner(stage, device, exclusive=exclusive, precision=stage.precision)
-    samples: list[RawSample] = [
-        synthetic_sample(stage, heaviest_draw(stage), sample_rng(0, "0", 0, index), dtype=STORED) for index in range(stage.batch)
-    ]
-    times = []
-    for _ in range(WARM_UP_STEPS + TIMED_STEPS):
-        begin = time.perf_counter()
-        batch = make_batch(samples, stage.patch, device=device, swap=stage.mirror_swap)
-        float(training_step(learner, [batch]).loss)  # waits for the device
-        del batch
-        times.append(time.perf_counter() - begin)
-    return 1000 * statistics.median(times[WARM_UP_STEPS:])
-
-
-MEMORY_HEAD = (
-    "stage", "patch", "batch", "classes", "precision", "recomputed", "traced", "allocated", "traced / allocated", "reserved", "driver",
-    "planned", "planned covers", "ms a step",
-)  # fmt: skip
-
-
-def memory_table(rows: Iterable[Measured]) -> str:
-    """GiB; "driver" holds the context and all libraries, "planned" the allowances."""
-    return markdown(MEMORY_HEAD, [memory_cells(row) for row in rows])
-
-
-def memory_cells(row: Measured) -> list[str]:
-    """A row of the table."""
-    at = row.stage
-    what = [row.name, " x ".join(map(str, at.patch)), str(at.batch), str(len(at.priors)), at.precision, str(at.checkpointed_stages)]
-    if row.allocated is None or row.reserved is None or row.driver is None or row.step_ms is None:
-        return [*what, gib(row.traced), "out of memory", "", "", "", gib(row.planned), "", ""]
-    ratio, covers = f"{row.traced / row.allocated:.3f}", "yes" if row.planned >= row.driver else "no"
-    device = [gib(row.allocated), ratio, gib(row.reserved), gib(row.driver)]
-    return [*what, gib(row.traced), *device, gib(row.planned), covers, f"{row.step_ms:.0f}"]
-
-
-def gib(num_bytes: int) -> str:
-    """Bytes in GiB."""
-    return f"{num_bytes / GIB:.2f}"
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def memory_section(device: torch.device, meter: Meter, stages: dict[str, Stage] = STAGES) -> str:
-    """The table of memory, each row printed when it is there."""
-    rows = []
-    for name, given in stages.items():
-        if given.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-            continue
-        rows.append(measure(name, given, device, meter))
-        print(" | ".join(memory_cells(rows[-1])), flush=True)
-    return memory_table(rows)
-
-
-def dtypes_section(device: torch.device, meter: Meter) -> str:
-    """The table of casts for fp16, which every GPU has: what differs first."""
-    rows = sorted(compare(torch.float16, on_cuda(torch.float16)), key=lambda row: not row.differs)
-    different = sum(row.differs for row in rows)
-    cells = [[row.function, row.given, row.table, row.device, "differs" if row.differs else ""] for row in rows]
-    print(f"{different} of {len(rows)} rows differ", flush=True)
-    return f"{different} of {len(rows)} rows differ.\n\n" + markdown(("function", "given", "table", "device", ""), cells)
-
-
-SECTIONS: dict[str, Callable[[torch.device, Meter], str]] = {"memory": memory_section, "dtypes": dtypes_section}
-
-
-def replace_section(text: str, name: str, body: str) -> str:
-    """The page with a section's new text, the others as they were."""
-    parts = (text or TITLE).split("\n## ")
-    kept = [part for part in parts[1:] if part.partition("\n")[0] != name]
-    ordered = sorted([*kept, f"{name}\n\n{body}"], key=lambda part: part.partition("\n")[0])
-    return "\n## ".join([parts[0].rstrip("\n") + "\n", *(part.rstrip("\n") + "\n" for part in ordered)])
-
-
-def provenance(hardware: str) -> str:
-    """Where, with what and when."""
-    return f"{hardware}, torch {torch.__version__}, commit {commit()}, {time.strftime('%Y-%m-%d')}."
-
-
-def commit() -> str:
-    """The tree's commit; "unknown" where git or its folder is missing."""
-    place = Path(__file__).parent
-    try:
-        done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True, cwd=place)
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return done.stdout.strip()
+#: In the order in which they run; what one leaves of its time goes to the others.
+PARTS: dict[str, Part] = {
+    "dtypes": Part(module="gpu_dtypes", share=0.08, says="What autocast returns, beside the table of `autoseg.memory.casts`."),
+    "steps": Part(
+        module="gpu_steps",
+        share=0.36,
+        says="One training step, data on the device: 29 overlapping classes, SGD. FLOPs are those of the convolutions; fp32 is TF32 from "
+        "capability 8.0 on, as torch has it by default; the peak is the data sheet's (benchmarks/peaks.py).",
+    ),
+    "memory": Part(module="gpu_memory", share=0.3, says="GiB. Traced without a GPU, and what the real step takes."),
+    "prediction": Part(
+        module="gpu_prediction",
+        share=0.3,
+        says="An image of 2048 x 2048, 29 classes, from stored pixels to masks in the host's memory; accumulators on the device.",
+    ),
+    "training": Part(module="gpu_training", share=0.35, says="The whole loop: reading by two threads, augmentation, step."),
+    "compile": Part(module="gpu_compile", share=1.0, says="The steps with torch.compile."),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print and write; 2 without a GPU."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=[*SECTIONS, "all"])
-    parser.add_argument("--out", type=Path, default=OUT, help="the page that is written")
-    given = parser.parse_args(arguments)
-    if not torch.cuda.is_available():
+    """Measure, print and write; 2 without a GPU, 1 if a part failed."""
+    given = _parser().parse_args(arguments)
+    if not given.dry_run and not torch.cuda.is_available():
         print(NO_GPU, file=sys.stderr)
         return 2
-    meter = CudaMeter()
-    hardware = torch.cuda.get_device_name()
-    for name, section in SECTIONS.items():
-        if given.what in (name, "all"):
-            body = f"{provenance(hardware)}\n\n{section(torch.device('cuda'), meter)}"
-            text = given.out.read_text(encoding="utf-8") if given.out.is_file() else ""
-            given.out.write_text(replace_section(text, name, body), encoding="utf-8")
-    print(f"written: {given.out}")
-    return 0
+    page, clock = Page(folder=given.out.resolve(), name="gpu", title=TITLE), Clock(60 * given.minutes)
+    if len(given.parts) == 1:
+        return run_part(given.parts[0], Device if given.dry_run else lambda: find_cuda(given.like), clock, page)
+    options = [f"--out={page.folder}", *(["--dry-run"] if given.dry_run else []), *([f"--as={given.like}"] if given.like else [])]
+    failed = run_all(given.parts or list(PARTS), clock, options, page)
+    print(f"written: {page.text} and {page.data.name}")
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", type=_part, help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--out", type=Path, default=default_folder(), help="folder of the tables (default: $OUT, else benchmarks/results)")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"for all parts together (default: {MINUTES})")
+    parser.add_argument("--as", dest="like", choices=["v100-32gb"], help="use no more than this GPU has")
+    parser.add_argument("--dry-run", action="store_true", help="on a CPU, at tiny sizes")
+    return parser
+
+
+def _part(text: str) -> str:
+    if text not in PARTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(PARTS)}")
+    return text
+
+
+def default_folder() -> Path:
+    """$OUT, or results beside this file."""
+    return Path(os.environ.get("OUT") or Path(__file__).with_name("results"))
+
+
+def run_part(name: str, find: Callable[[], Device], clock: Clock, page: Page) -> int:
+    """Measure a part in this process; 1 if it failed, which its table then says."""
+    part = PARTS[name]
+    table = Table(says=part.says, about=provenance("device unknown"))
+    try:
+        device = find()
+        table.about = provenance(device.name)
+        module = import_module(f"benchmarks.{part.module}")
+        table.head = module.HEAD
+        for row in module.rows(device, clock):
+            table.rows.append(row)
+            page.put(name, table)
+            print(f"{name}: {' | '.join(row)}", flush=True)
+    except Exception as error:
+        traceback.print_exc()
+        table.notes.append(f"Failed: {type(error).__name__}: {str(error).partition(chr(10))[0][:300]}")
+    page.put(name, table)
+    return 1 if table.notes else 0
+
+
+def run_all(names: Sequence[str], clock: Clock, options: Sequence[str], page: Page) -> list[str]:
+    """Each part in a process of its own; those that failed."""
+    failed = []
+    for number, name in enumerate(names, start=1):
+        seconds = clock.left() * (PARTS[name].share if number < len(names) else 1.0)
+        problem = run_apart(name, seconds, options)
+        if problem:
+            note(name, problem, page)
+            failed.append(name)
+    return failed
+
+
+def run_apart(name: str, seconds: float, options: Sequence[str]) -> str:
+    """Measure a part in another process, at most so long; what went wrong, empty if nothing did."""
+    if seconds <= START_S:
+        return "Skipped: no time left."
+    command = [sys.executable, "-m", "benchmarks.gpu", name, f"--minutes={(seconds - START_S) / 60:.3f}", *options]
+    # A session of its own, so that processes which the part has started end with it.
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1], start_new_session=True)
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return f"Stopped after {seconds:.0f} s: its time was over."
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if code < 0:
+        return f"Ended by signal {-code}."
+    return "" if code == 0 else FAILED
+
+
+def note(name: str, problem: str, page: Page) -> None:
+    """Write to a part's table what went wrong, unless it stands there."""
+    table = page.tables().get(name) or Table(says=PARTS[name].says, about=provenance("not measured"))
+    if problem != FAILED or not table.notes:
+        table.notes.append(problem)
+    page.put(name, table)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from autoseg.nets import build_unet
 from autoseg.step import arrange
-from benchmarks.gpu import stage
 from benchmarks.nnunet_weights import load_nnunet
+from benchmarks.stages import stage
 from benchmarks.variants import VARIANTS, server
 
 EDGE, BATCH, CLASSES = 512, 2, 29

@@ -25,6 +25,7 @@ from autoseg.step import (
     is_out_of_memory,
     keep_freed_memory,
     memory_format,
+    read_later,
     set_lr,
     split_batch,
     training_step,
@@ -51,6 +52,14 @@ def bright_squares() -> Batch:
     codes[:, 4:12, 4:12], codes[:, 4:8, 4:12] = 1, 2
     images = (codes > 0).float().unsqueeze(1) + torch.arange(16).reshape(1, 1, 16, 1) / 16
     return Batch(images=images, codes=codes, table=torch.tensor([[[0, 0], [1, 0], [1, 1]]] * 2, dtype=torch.bool), ignore=None)
+
+
+def test_figures_that_are_read_later_are_their_own_steps() -> None:
+    one, batch = learner(), bright_squares()
+    first = training_step(one, [batch])
+    reading = read_later(first)
+    training_step(one, [batch])
+    assert reading.numbers() == (float(first.loss), float(first.gradient_norm))
 
 
 @pytest.mark.parametrize(("optimizer", "lr"), [("sgd", 0.1), ("adamw", 0.01)])

@@ -73,7 +73,7 @@ class Intensity:
         """Normalise a float32 Tensor (N, C, ...)."""
 
         def column(values: tuple[float, ...]) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32, device=x.device).reshape(1, -1, *[1] * (x.ndim - 2))
+            return torch.tensor(values, dtype=torch.float32).to(x.device, non_blocking=True).reshape(1, -1, *[1] * (x.ndim - 2))
 
         if self.clips:
             x = torch.minimum(torch.maximum(x, column(self.lower)), column(self.upper))

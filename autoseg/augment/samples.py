@@ -95,7 +95,7 @@ def make_batch(samples: Sequence[RawSample], patch: tuple[int, ...], *, device: 
         _fill(sample, image_out[:num], codes_out)
         augment_intensity_(image_out[:num], sample.draw, sample.intensity)
         if sample.previous is not None:
-            stored = _transferable(sample.previous).to(device, non_blocking=True)
+            stored = _transferable(sample.previous, device).to(device, non_blocking=True)
             previous_channels(stored, sample.draw, patch, sample.centre, swap=swap, out=image_out[num:])
     table, ignore = _tables(samples, swap)
     has_ignored = bool(ignore.any())
@@ -109,8 +109,9 @@ def make_batch(samples: Sequence[RawSample], patch: tuple[int, ...], *, device: 
 
 def _fill(sample: RawSample, image_out: Tensor, codes_out: Tensor) -> None:
     """Move a sample to the device and into its places in the batch, warped, flipped and clipped, in the stored units."""
-    image = _transferable(sample.image).to(image_out.device, non_blocking=True)
-    codes = _transferable(sample.codes).to(image_out.device, non_blocking=True)
+    device = image_out.device
+    image = _transferable(sample.image, device).to(device, non_blocking=True)
+    codes = _transferable(sample.codes, device).to(device, non_blocking=True)
     if sample.draw.is_warped:
         image = image.to(torch.float32, copy=sample.intensity.clips)
         # Before pixels are mixed: what lies outside the limits is no grey value.
@@ -120,13 +121,15 @@ def _fill(sample: RawSample, image_out: Tensor, codes_out: Tensor) -> None:
         sample.intensity.clip_(image_out)
 
 
-def _transferable(array: NDArray[Any]) -> Tensor:
+def _transferable(array: NDArray[Any], device: torch.device) -> Tensor:
     # torch computes little with unsigned integers above 8 bit; int32 holds uint16. The narrow dtypes travel as they are.
     if array.dtype == np.uint16:
         array = array.astype(np.int32)
     elif array.dtype == np.uint32 or array.dtype.kind not in "iuf":
         array = array.astype(np.float64 if array.dtype == np.uint32 else np.float32)
-    return torch.from_numpy(np.ascontiguousarray(array))
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    # From other memory a GPU copies only when it has done all that was asked of it before, and the host would wait for that.
+    return tensor.pin_memory() if device.type == "cuda" else tensor
 
 
 def _tables(samples: Sequence[RawSample], swap: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

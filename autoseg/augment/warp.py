@@ -123,7 +123,7 @@ def source_positions(
     """
     axes = len(patch)
     matrix = np.eye(axes) if draw.matrix is None else draw.matrix
-    lines = [torch.from_numpy(_grid_line(draw, axis, size).astype(np.float32)).to(device) for axis, size in enumerate(patch)]
+    lines = [_to_device(_grid_line(draw, axis, size), device) for axis, size in enumerate(patch)]
     deform = None if draw.elastic is None else _Deformation(draw.elastic, patch, draw.flips, device)
     step = max(1, STRIP_PIXELS // math.prod(patch[1:]))
     for start in range(0, patch[0], step):
@@ -138,6 +138,11 @@ def source_positions(
                 if shifts is not None and factor:
                     position.add_(shifts[column], alpha=factor)
         yield rows, positions
+
+
+def _to_device(array: NDArray[np.float64], device: torch.device) -> Tensor:
+    """A small array in fp32 on the device; nobody waits for what the device has still to do."""
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device, non_blocking=True)
 
 
 def sampling_grid(positions: Tensor, box: Sequence[int]) -> Tensor:
@@ -169,12 +174,11 @@ class _Deformation:
     """The elastic shift of each pixel: control points through the splines' weights, axis by axis."""
 
     def __init__(self, elastic: NDArray[np.float64], patch: tuple[int, ...], flips: tuple[int, ...], device: torch.device) -> None:
-        field = torch.from_numpy(_control_points(elastic, patch).astype(np.float32)).to(device)
+        field = _to_device(_control_points(elastic, patch), device)
         self._weights = []
         for axis, size in enumerate(patch):
             weights = spline_matrix(size, elastic.shape[axis + 1] - 3)
-            flipped = np.ascontiguousarray(weights[::-1] if axis in flips else weights)
-            self._weights.append(torch.from_numpy(flipped.astype(np.float32)).to(device))
+            self._weights.append(_to_device(weights[::-1] if axis in flips else weights, device))
         self._field = field
 
     def rows(self, rows: slice) -> Tensor:

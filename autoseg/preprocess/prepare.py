@@ -14,18 +14,22 @@ from autoseg.errors import PlanError
 from autoseg.fingerprint.measure_case import nonzero_box
 from autoseg.labels import CodeMap, Codes
 from autoseg.plan import Normalization, Plan, Stage
+from autoseg.preprocess.equalise import equalise
 from autoseg.preprocess.prepared import Prepared, PreparedMeta
 from autoseg.preprocess.resample import resample_image, resample_labels
 
 #: Coordinates kept per class: enough that no epoch of 250 iterations sees one twice as a rule, 12 KB a class.
 MAX_POINTS = 1000
 
+#: Values that are looked at in one go.
+PIECE = 2**24
+
 #: Full range of the integer types that colour pictures come in.
 COLOUR_RANGE = {"uint8": 255.0, "uint16": 65535.0}
 
 
 def prepare(loaded: LoadedCase, plan: Plan, *, stage: Stage) -> Prepared:
-    """One case as a net of this stage sees it, not yet normalised.
+    """One case as a net of this stage sees it, not yet normalised; channels of kind "clahe" are equalised, once and for all.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def prepare(loaded: LoadedCase, plan: Plan, *, stage: Stage) -> Prepared:
         )
     box = nonzero_box(image) if plan.crop_to_nonzero else tuple((0, n) for n in geometry.shape)
     window = tuple(slice(start, stop) for start, stop in box)
-    image = image[(slice(None), *window)]
+    image = equalised(image[(slice(None), *window)], plan.normalization)
     constants = [resolve_normalization(rule, channel) for rule, channel in zip(plan.normalization, image, strict=True)]
     if labels is not None:
         labels = labels.with_codes(labels.codes[window])
@@ -84,11 +88,18 @@ def slice_first(num_axes: int, slice_axis: int | None) -> tuple[int, ...]:
     return (slice_axis, *(a for a in range(num_axes) if a != slice_axis))
 
 
+def equalised(image: NDArray[Any], rules: Sequence[Normalization]) -> NDArray[Any]:
+    """The image (C, ...) with the channels whose rule is "clahe" equalised, to values of 0 to 255; the others as they are."""
+    if all(rule.kind != "clahe" for rule in rules):
+        return image
+    return np.stack([equalise(channel) if rule.kind == "clahe" else channel for rule, channel in zip(rules, image, strict=True)])
+
+
 def resolve_normalization(rule: Normalization, channel: NDArray[Any]) -> tuple[float, float, float, float]:
     """lower, upper, mean, std for one channel of one case, computed at its own resolution.
 
     y = (clip(x, lower, upper) - mean) / std. The clip range of "zscore" and "unit" is that of the values, so that it only cuts what cubic
-    interpolation overshoots.
+    interpolation overshoots. The values of "clahe" are equalised already.
     """
     if rule.kind == "ct":
         if rule.lower is None or rule.upper is None or rule.mean is None or rule.std is None:
@@ -103,12 +114,26 @@ def resolve_normalization(rule: Normalization, channel: NDArray[Any]) -> tuple[f
 
 
 def mean_std(channel: NDArray[Any]) -> tuple[float, float]:
-    """Mean and standard deviation, by a histogram where that is exact and faster."""
+    """Mean and standard deviation, by a histogram where that is exact and faster; no copy of a large image is made."""
+    parts = pieces(channel)
     if channel.dtype == np.uint8:
-        counts, grey = np.bincount(channel.ravel(), minlength=256).astype(np.float64), np.arange(256.0)
+        counts = np.zeros(256)
+        for part in parts:  # bincount counts in a copy of 8 bytes a pixel
+            counts += np.bincount(part.ravel(), minlength=256)
+        grey = np.arange(256.0)
         mean = float(counts @ grey / counts.sum())
         return mean, float(np.sqrt(counts @ (grey - mean) ** 2 / counts.sum()))
-    return float(channel.mean(dtype=np.float64)), float(channel.std(dtype=np.float64))
+    if len(parts) == 1:
+        return float(channel.mean(dtype=np.float64)), float(channel.std(dtype=np.float64))
+    mean = sum(float(part.sum(dtype=np.float64)) for part in parts) / channel.size
+    squares = sum(float(np.square(np.subtract(part, mean, dtype=np.float64)).sum()) for part in parts)
+    return mean, float(np.sqrt(squares / channel.size))
+
+
+def pieces(array: NDArray[Any]) -> list[NDArray[Any]]:
+    """An array cut along its first axis into views of some millions of values; small ones whole."""
+    rows = max(1, PIECE * len(array) // max(1, array.size))
+    return [array[start : start + rows] for start in range(0, len(array), rows)]
 
 
 def smallest_dtype(image: NDArray[Any]) -> NDArray[Any]:
@@ -121,12 +146,12 @@ def smallest_dtype(image: NDArray[Any]) -> NDArray[Any]:
     if image.dtype == np.bool_:
         return image.astype(np.uint8)
     low, high = float(image.min()), float(image.max())
-    if image.dtype.kind == "f" and not np.array_equal(image, np.rint(image)):
-        return image.astype(np.float32)
+    if image.dtype.kind == "f" and any(not np.array_equal(part, np.rint(part)) for channel in image for part in pieces(channel)):
+        return image.astype(np.float32, copy=False)
     for dtype in (np.uint8, np.int8, np.uint16, np.int16):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            return image.astype(dtype)
-    return image.astype(np.float32)
+            return image.astype(dtype, copy=False)
+    return image.astype(np.float32, copy=False)
 
 
 def draw_points(labels: CodeMap, *, seed: int) -> tuple[tuple[NDArray[np.int32], ...], tuple[int, ...]]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from autoseg.augment import Intensity, RawSample, draw_sample, make_batch, sample_rng, source_box
+from autoseg.augment.samples import _transferable
 from autoseg.recipe import Augmentation
 from tests import small
 
@@ -30,6 +31,21 @@ def test_uint16_beyond_int16_arrives_as_it_is() -> None:
     assert batch.images.flatten().tolist() == [40_000, 65_535]
     assert batch.codes.dtype == torch.int32
     assert batch.codes.flatten().tolist() == [300, 65_535]
+
+
+def test_a_gpu_gets_its_samples_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[torch.Tensor] = []
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append(tensor)
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    array = np.arange(6, dtype=np.uint16).reshape(2, 3)
+    _transferable(array, torch.device("cpu"))
+    assert not pinned
+    _transferable(array, torch.device("cuda"))
+    np.testing.assert_array_equal(pinned[0].numpy(), array)
 
 
 def test_the_image_is_normalised_before_it_is_augmented() -> None:

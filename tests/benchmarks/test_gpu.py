@@ -1,127 +1,144 @@
-"""Everything of benchmarks/gpu.py but the calls of CUDA; and it loads on a bare machine."""
+"""The command: every part runs on a CPU, and what goes wrong in one stands in its table."""
 
+import argparse
+import json
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from autoseg.budget import GIB
-from benchmarks import dtypes, gpu
-from tests import small
+from benchmarks import gpu
+from benchmarks.clock import Clock
+from benchmarks.devices import Device
+from benchmarks.page import Page, Table
 from tests.house.test_bare import import_without, refused_names
 
-TINY = {
-    "flat": gpu.stage((32, 32), 2, classes=2, precision="fp32"),
-    "cascade": gpu.stage((32, 32), 1, classes=3, precision="fp32", cascade=True),
-    "solid": gpu.stage((16, 16, 16), 1, classes=2, precision="fp32", exclusive=True, checkpointed=1),
-}
+MODULES = [f"benchmarks.{part.module}" for part in gpu.PARTS.values()]
+
+#: Those whose own tests run every row as well, and the one that loads torch's compiler.
+LONG = ("memory", "prediction", "compile")
 
 
-class Counter:
-    """A meter that says what it is told."""
-
-    def __init__(self) -> None:
-        self.resets = 0
-
-    def reset(self) -> None:
-        self.resets += 1
-
-    def read(self) -> tuple[int, int, int]:
-        return 10 * GIB, 11 * GIB, 12 * GIB
+def page_in(folder: Path) -> Page:
+    return Page(folder=folder, name="gpu", title=gpu.TITLE)
 
 
-def test_it_loads_where_nothing_but_torch_numpy_and_scipy_is(root: Path) -> None:
-    done = import_without(refused_names() - {"benchmarks"}, "benchmarks.gpu")
+def fails(device: Device, clock: Clock) -> Iterator[tuple[str, ...]]:
+    yield ("a", "b")
+    raise RuntimeError("CUDA error: an illegal memory access\nmore of it")
+
+
+def test_it_loads_where_nothing_but_torch_numpy_and_scipy_is() -> None:
+    done = import_without(refused_names() - {"benchmarks"}, "benchmarks.gpu", *MODULES)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-@pytest.mark.parametrize("what", ["memory", "dtypes", "all"])
-def test_without_a_gpu_it_says_so(what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert gpu.main([what, "--out", str(tmp_path / "gpu.md")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert not (tmp_path / "gpu.md").exists()
+@pytest.mark.parametrize("parts", [["memory"], ["dtypes", "steps"], []])
+def test_without_a_gpu_it_says_so(parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.main([*parts, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == gpu.NO_GPU + "\n"
+    assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_as_a_command(root: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "benchmarks.gpu", "memory"], cwd=root, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("benchmarks.gpu measures on a CUDA device, and torch ")
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in gpu.PARTS])
+def test_every_part_runs_on_a_cpu(name: str, tmp_path: Path) -> None:
+    assert gpu.main([name, "--dry-run", "--out", str(tmp_path)]) == 0
+    table = page_in(tmp_path).tables()[name]
+    assert table.rows
+    assert not table.notes
+    assert {len(row) for row in table.rows} == {len(table.head)}
+    assert not any(words in cell for row in table.rows for cell in row for words in ("failed", "skipped", "out of memory"))
+    assert f"## {name}\n" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
 
 
-def test_each_stage_is_traced_and_run() -> None:
-    meter = Counter()
-    text = gpu.memory_section(small.CPU, meter, TINY)
-    lines = text.splitlines()
-    assert meter.resets == len(TINY)
-    assert len(lines) == 2 + len(TINY)
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert {len(row) for row in cells} == {len(gpu.MEMORY_HEAD)}
-    assert cells[2][:6] == ["flat", "32 x 32", "2", "2", "fp32", "0"]
-    assert cells[4][:6] == ["solid", "16 x 16 x 16", "1", "2", "fp32", "1"]
-    for row in cells[2:]:
-        named = dict(zip(gpu.MEMORY_HEAD, row, strict=True))
-        assert (named["allocated"], named["reserved"], named["driver"]) == ("10.00", "11.00", "12.00")
-        assert named["planned covers"] == "no"
-        assert float(named["planned"]) == pytest.approx(float(named["traced"]) + 1012 / 1024, abs=0.011)
+@pytest.mark.parametrize("name", [name for name in gpu.PARTS if name != "dtypes"])
+def test_without_time_every_row_says_so(name: str, tmp_path: Path) -> None:
+    page = page_in(tmp_path)
+    assert gpu.run_part(name, Device, Clock(-1), page) == 0
+    table = page.tables()[name]
+    assert {len(row) for row in table.rows} == {len(table.head)}
+    assert all("skipped: no time left" in row for row in table.rows)
 
 
-def test_a_row_that_ran_out_of_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_much(*arguments: object, **options: object) -> float:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(gpu, "run_steps", too_much)
-    row = gpu.measure("flat", TINY["flat"], small.CPU, Counter())
-    assert "out of memory" in gpu.memory_cells(row)
-    assert row.traced > 0
-
-
-def test_a_row_in_figures() -> None:
-    row = gpu.Measured(
-        name="x", stage=replace(TINY["flat"], batch=7), traced=9 * GIB, planned=13 * GIB, allocated=10 * GIB, reserved=11 * GIB,
-        driver=12 * GIB, step_ms=123.4,
-    )  # fmt: skip
-    assert gpu.memory_cells(row) == [
-        "x", "32 x 32", "7", "2", "fp32", "0", "9.00", "10.00", "0.900", "11.00", "12.00", "13.00", "yes", "123",
-    ]  # fmt: skip
+def test_what_fails_keeps_its_rows_and_the_other_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = page_in(tmp_path)
+    page.put("dtypes", Table(says="x", about="y", head=("z",), rows=[("1",)]))
+    monkeypatch.setattr(gpu, "import_module", lambda name: SimpleNamespace(HEAD=("one", "two"), rows=fails))
+    assert gpu.run_part("steps", Device, Clock(60), page) == 1
+    tables = page.tables()
+    assert tables["steps"].rows == [["a", "b"]]
+    assert tables["steps"].notes == ["Failed: RuntimeError: CUDA error: an illegal memory access"]
+    assert tables["dtypes"].rows == [["1"]]
 
 
-def test_the_stages_are_those_that_matter() -> None:
-    whole = gpu.STAGES["HandBone"]
-    assert (whole.patch, whole.batch, whole.network.num_heads) == ((2048, 2048), 3, 29)
-    assert whole.network.features == (32, 64, 128, 256, 512, 512, 512, 512, 512, 512)
-    assert gpu.STAGES["volume"].network.features == (32, 64, 128, 256, 320, 320)
-    assert gpu.STAGES["HandBone, cascade"].num_previous_channels == 29
-    assert {at.precision for at in gpu.STAGES.values()} == {"fp16", "bf16", "fp32"}
+def test_a_device_that_cannot_be_opened_stands_in_the_table(tmp_path: Path) -> None:
+    def find() -> Device:
+        raise RuntimeError("no kernel image is available")
+
+    assert gpu.run_part("steps", find, Clock(60), page_in(tmp_path)) == 1
+    assert "Failed: RuntimeError: no kernel image is available" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
 
 
-def test_a_section_replaces_its_own_and_leaves_the_other() -> None:
-    page = gpu.replace_section("", "memory", "old\n")
-    page = gpu.replace_section(page, "dtypes", "casts\n")
-    page = gpu.replace_section(page, "memory", "new\n")
-    assert page == gpu.TITLE + "\n## dtypes\n\ncasts\n\n## memory\n\nnew\n"
+def test_shares_of_the_time_and_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def run_apart(name: str, seconds: float, options: list[str]) -> str:
+        asked.append((name, seconds, options))
+        return "Stopped after 3 s: its time was over." if name == "memory" else ""
+
+    monkeypatch.setattr(gpu, "run_apart", run_apart)
+    page = page_in(tmp_path)
+    assert gpu.run_all(["steps", "memory"], Clock(100), ["--dry-run"], page) == ["memory"]
+    (steps, memory) = asked
+    assert (steps[0], steps[2]) == ("steps", ["--dry-run"])
+    assert steps[1] == pytest.approx(100 * gpu.PARTS["steps"].share, abs=1)
+    # Nothing was used: the last part may take all that is left.
+    assert memory[1] == pytest.approx(100, abs=1)
+    assert page.tables()["memory"].notes == ["Stopped after 3 s: its time was over."]
+    assert "steps" not in page.tables()
 
 
-def test_where_and_with_what() -> None:
-    text = gpu.provenance("A GPU")
-    assert text.startswith(f"A GPU, torch {torch.__version__}, commit ")
+def test_a_part_of_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = subprocess.Popen
+
+    def told(code: str) -> None:
+        monkeypatch.setattr(subprocess, "Popen", lambda command, **options: real([sys.executable, "-c", code], **options))
+
+    assert gpu.run_apart("steps", gpu.START_S, []) == "Skipped: no time left."
+    monkeypatch.setattr(gpu, "START_S", 0.0)
+    told("import time; time.sleep(60)")
+    assert gpu.run_apart("steps", 0.3, []) == "Stopped after 0 s: its time was over."
+    told("import os; os.kill(os.getpid(), 11)")
+    assert gpu.run_apart("steps", 30, []) == "Ended by signal 11."
+    told("raise SystemExit(1)")
+    assert gpu.run_apart("steps", 30, []) == gpu.FAILED
+    told("")
+    assert gpu.run_apart("steps", 30, []) == ""
 
 
-@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
-def test_every_example_runs_by_the_table(half: torch.dtype) -> None:
-    rows = {(row.function, row.given): row for row in dtypes.compare(half, dtypes.by_table(half))}
-    assert len(rows) == 2 * len(dtypes.EXAMPLES)
-    assert not any(row.differs or row.table.startswith("refused") for row in rows.values())
-    short = {torch.float16: "fp16", torch.bfloat16: "bf16"}[half]
-    expected = {"conv2d": (short, short), "group_norm": ("fp32", "fp32"), "leaky_relu": ("fp32", short), "cat, mixed": ("fp32", "fp32")}
-    assert {name: tuple(rows[name, given].table for given in ("fp32", short)) for name in expected} == expected
+def test_a_failure_is_noted_once(tmp_path: Path) -> None:
+    page = page_in(tmp_path)
+    page.put("steps", Table(says="x", about="y", notes=["Failed: RuntimeError: z"]))
+    gpu.note("steps", gpu.FAILED, page)
+    gpu.note("memory", gpu.FAILED, page)
+    assert page.tables()["steps"].notes == ["Failed: RuntimeError: z"]
+    assert page.tables()["memory"].notes == [gpu.FAILED]
 
 
-def test_a_device_that_differs_is_seen() -> None:
-    rows = list(dtypes.compare(torch.float16, lambda example, given: "fp32"))
-    assert {row.function for row in rows if row.differs} >= {"conv2d", "leaky_relu"}
-    assert not any(row.differs for row in rows if row.function == "group_norm")
+def test_parts_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="'speed' is none of dtypes, steps"):
+        gpu._part("speed")
+    monkeypatch.setenv("OUT", str(tmp_path))
+    assert gpu.default_folder() == tmp_path
+    monkeypatch.setenv("OUT", "")
+    assert gpu.default_folder() == Path(gpu.__file__).with_name("results")
+
+
+def test_the_data_are_json(tmp_path: Path) -> None:
+    page_in(tmp_path).put("steps", Table(says="x", about="y", head=("a",), rows=[("1",)]))
+    assert json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["steps"]["rows"] == [["1"]]

@@ -207,6 +207,14 @@ def test_ct_takes_the_foregrounds_constants() -> None:
     assert made.normalization == (Normalization(kind="ct", lower=-5, upper=400, mean=100, std=50),)
 
 
+def test_equalised_images_need_no_other_memory() -> None:
+    plan = plan_for()
+    made = apply_overrides(plan, ("normalization.0.kind=clahe",), FACTS)
+    assert made.normalization == (Normalization(kind="clahe"),)
+    assert made.stages == plan.stages
+    assert made.reasons["normalization.0.kind"] == "set by --set normalization.0.kind=clahe"
+
+
 def test_other_stages_stay_and_a_cascade_stays_whole() -> None:
     plan = make_plan(FACTS, BUDGET, Request(configs=("2d", "2d_lowres", "2d_cascade")))
     made = apply_overrides(plan, ("2d_lowres.patch=32,32", "2d_lowres.batch=2"), FACTS)
@@ -259,7 +267,7 @@ def test_other_stages_stay_and_a_cascade_stays_whole() -> None:
         ("2d.iterations=0", r"--set 2d.iterations=0: .*must be at least 1"),
         ("2d.priors=0.1,0.1", r"priors must hold 1 numbers, one for each class, got 2"),
         ("normalization.1.kind=unit", r"--set normalization.1.kind=unit: there is no item 1, only 0 to 0"),
-        ("normalization.0.kind=rank", r"must be 'zscore', 'ct' or 'unit', got 'rank'"),
+        ("normalization.0.kind=rank", r"must be 'zscore', 'ct', 'unit' or 'clahe', got 'rank'"),
         ("crop_to_nonzero=maybe", r"--set crop_to_nonzero=maybe: must be a valid boolean"),
     ],
 )
