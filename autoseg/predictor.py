@@ -1,7 +1,7 @@
 """Trained nets as a function from image to masks.
 
 from autoseg import Predictor
-p = Predictor.load("results/HandBone")
+p = Predictor.load("results/HandBone")  # or "handbone.zip", which `autoseg export` writes
 masks = p(image)
 """
 
@@ -10,24 +10,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from autoseg.bundle.onnx_folder import is_current, is_onnx_folder, load_onnx, onnx_folder, write_onnx
+from autoseg.bundle.onnx_net import OnnxNet
+from autoseg.bundle.read import load_bundle
 from autoseg.case import Case, Dataset, LoadedCase
 from autoseg.errors import UsageError
+from autoseg.evaluate.calibration import read_calibration
 from autoseg.geometry import Geometry
 from autoseg.infer.cascade import prepare_stages, segment_stages
 from autoseg.infer.case import Model, Segmentation
+from autoseg.infer.confidence import Calibration
 from autoseg.infer.devices import parse_devices
 from autoseg.infer.files import Job, Outcome, Progress, predict_cases
 from autoseg.infer.folds import Choice, choose_folds, find_run
-from autoseg.infer.load import load_model
-from autoseg.infer.record import RunRecord, checksums
+from autoseg.infer.load import Loaded, Origin, load_model
+from autoseg.infer.record import RunRecord
 from autoseg.labels import Mask
 from autoseg.plan import Plan
+from autoseg.select.selection import Selected, load_selection
+from autoseg.select.team import Team
+from autoseg.workspace import SELECTION
+
+Engine = Literal["torch", "onnx"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,14 +50,17 @@ class Predictor:
     stage : str
         The configuration that was trained.
     model : Model
-    choice : Choice
-        The run and its folds.
+    source : Choice or Origin
+        The run's folder and its folds; of a bundle what it says of them.
+    team : Team or None
+        All members of a selection with its rules, which then predict; plan, stage and model are the first one's.
     """
 
     plan: Plan
     stage: str
     model: Model
-    choice: Choice
+    source: Choice | Origin
+    team: Team | None = None
 
     @classmethod
     def load(
@@ -58,13 +71,16 @@ class Predictor:
         device: str | torch.device | None = None,
         tta: bool = True,
         step: float = 0.5,
+        engine: Engine | None = None,
+        selection: bool = True,
     ) -> Predictor:
-        """Load a run's nets.
+        """Load trained nets.
 
         Parameters
         ----------
         path : str or Path
-            results/NAME, if one run of it is trained, or results/NAME/PLAN/CONFIG-TRAINER.
+            results/NAME, if one run of it is trained or `autoseg select` chose among several; results/NAME/PLAN/CONFIG-TRAINER; a file
+            that `autoseg export` wrote, or the folder of `autoseg export --onnx`. Workspace and data set are not needed.
         folds : sequence of str, optional
             Such as ("0", "3"); all finished folds if not given.
         device : str or torch.device, optional
@@ -73,29 +89,87 @@ class Predictor:
             Average over the flips that the plan allows.
         step : float
             Largest distance of neighbouring tiles as a share of the patch, in (0, 1].
+        engine : {"torch", "onnx"}, optional
+            "onnx" computes with onnxruntime in fp32; a run's nets are exported into its folder first if they are not there. By default what
+            the path holds.
+        selection : bool
+            Of results/NAME take what `autoseg select` chose, if it did, and if no folds are named.
 
         Raises
         ------
         UsageError
-            If no fold is finished, a wanted one is not, or the path holds several runs; of a cascade, if the nets of the stage before are
-            not there as they were.
+            If no fold is finished, a wanted one is not, the path holds several runs, or nothing for this engine; of a cascade, if the nets
+            of the stage before are not there as they were.
         FileFormatError
-            If a checkpoint is damaged.
+            If a checkpoint or a bundle is damaged, or was not made by autoseg.
         DeviceError
             If the device is not there.
         """
-        choice = choose_folds(find_run(Path(path)), folds, ensemble=folds is None)
-        return cls.from_choice(choice, device=device, tta=tta, step=step)
+        path = Path(path)
+        if selection and folds is None and (path / SELECTION).is_file():
+            selected = Selected(results=path, selection=load_selection(path / SELECTION))
+            return cls.from_selection(selected, device=device, tta=tta, step=step, engine=engine)
+        if not path.is_file() and not is_onnx_folder(path):
+            choice = choose_folds(find_run(path), folds, ensemble=folds is None)
+            return cls.from_choice(choice, device=device, tta=tta, step=step, engine=engine)
+        holds: Engine = "torch" if path.is_file() else "onnx"
+        if engine not in (None, holds):
+            command = "autoseg export --onnx" if engine == "onnx" else "autoseg export"
+            raise UsageError(f"{path} holds nets for {holds}, not for {engine}; `{command}` writes those.")
+        if holds == "onnx":
+            return cls._made(*load_onnx(path, _one_device(device), folds=folds, tta=tta, step=step))
+        bundle = load_bundle(path, _one_device(device), folds=folds, tta=tta, step=step)
+        made = cls._made(bundle.members[0], bundle.origin)
+        return made if bundle.selection is None else replace(made, team=Team(selection=bundle.selection, members=bundle.members))
 
     @classmethod
-    def from_choice(cls, choice: Choice, *, device: str | torch.device | None = None, tta: bool = True, step: float = 0.5) -> Predictor:
+    def from_choice(
+        cls, choice: Choice, *, device: str | torch.device | None = None, tta: bool = True, step: float = 0.5, engine: Engine | None = None
+    ) -> Predictor:
         """`load` for folds that were chosen already."""
-        where = device if isinstance(device, torch.device) else _one_device(device)
-        loaded = load_model(list(choice.folds.values()), where, tta=tta, step=step)
-        return cls(plan=loaded.plan, stage=loaded.stage, model=loaded.model, choice=choice)
+        where = _one_device(device)
+        if engine == "onnx":
+            folder = onnx_folder(choice)
+            if not is_current(folder, choice):
+                write_onnx(folder, choice)
+            return cls._made(*load_onnx(folder, where, folds=tuple(choice.folds), tta=tta, step=step))
+        return cls._made(load_model(list(choice.folds.values()), where, tta=tta, step=step), choice)
+
+    @classmethod
+    def from_selection(
+        cls,
+        selected: Selected,
+        *,
+        device: str | torch.device | None = None,
+        tta: bool = True,
+        step: float = 0.5,
+        engine: Engine | None = None,
+    ) -> Predictor:
+        """The members that `autoseg select` chose, with its thresholds and post-processing.
+
+        Raises
+        ------
+        UsageError
+            Besides what `load` raises: if a net is not there, or is not the one that was judged.
+        """
+        where = _one_device(device)
+        members = [cls.from_choice(choice, device=where, tta=tta, step=step, engine=engine) for choice in selected.choices()]
+        if not selected.selection.changes_masks:
+            return members[0]
+        loaded = tuple(Loaded(plan=member.plan, stage=member.stage, model=member.model) for member in members)
+        return replace(members[0], source=selected.origin(), team=Team(selection=selected.selection, members=loaded))
+
+    @classmethod
+    def _made(cls, loaded: Loaded, source: Choice | Origin) -> Predictor:
+        return cls(plan=loaded.plan, stage=loaded.stage, model=loaded.model, source=source)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the nets come from; of a run's folder its checkpoints are read for their checksums."""
+        return self.source if isinstance(self.source, Origin) else Origin.of(self.source)
 
     def __call__(self, image: NDArray[Any], spacing: Sequence[float] | None = None) -> dict[str, Mask] | NDArray[Any]:
-        """Segment one image.
+        """Segment one image; `predict_files` and the command `predict` read files.
 
         Parameters
         ----------
@@ -116,7 +190,7 @@ class Predictor:
             If the image has other axes or channels, holds NaN or infinities, or `spacing` other axes.
         """
         segmentation = self.segment(image, spacing)
-        return segmentation.array if self.plan.labels.exclusive else dict(segmentation.masks())
+        return segmentation.map() if self.plan.labels.exclusive else dict(segmentation.masks())
 
     def segment(self, image: NDArray[Any], spacing: Sequence[float] | None = None, *, probabilities: bool = False) -> Segmentation:
         """`__call__` with all that is known of the result; with `probabilities` as bytes if wanted."""
@@ -128,6 +202,8 @@ class Predictor:
             # Without a spacing nothing is known to resample from: the image is taken to be at the plan's. Pixels are 1 apart.
             geometry = replace(geometry, spacing=self.plan.stages[self.stage].spacing)
         loaded = LoadedCase(case=Case(name="image", images=()), image=image, geometry=geometry, labels=None)
+        if self.team is not None:
+            return self.team.segment(self.team.prepare(loaded), probabilities=probabilities)
         return segment_stages(self.model, prepare_stages(self.model, loaded, self.plan, self.stage), probabilities=probabilities)
 
     def _resamples(self) -> bool:
@@ -156,7 +232,8 @@ class Predictor:
         ----------
         cases : sequence of Case
         out : Path
-            Gets the formats' files, and predict.json, which says how they were made.
+            Gets the formats' files, predict.json, which says how they were made, and where there is a `calibration` confidence.csv with the
+            Dice to expect.
         dataset : Dataset, optional
             Where the cases come from; its spacing and submission hold for them.
         overwrite : bool
@@ -181,39 +258,59 @@ class Predictor:
         if not cases:
             raise UsageError("there is nothing to predict: no image was found")
         source = dataset or Dataset(name=self.plan.dataset, root=Path(), layout="", classes=self.plan.labels.classes)
+        calibration = self.calibration
         job = Job(
-            model=self.model, plan=self.plan, stage=self.stage, dataset=source, out=out, record=self._record(), overwrite=overwrite,
-            formats=None if formats is None else tuple(formats), part=part,
+            model=replace(self.model, weighs=calibration is not None), plan=self.plan, stage=self.stage, dataset=source, out=out,
+            record=self.record(), overwrite=overwrite, formats=None if formats is None else tuple(formats), part=part, team=self.team,
+            calibration=calibration,
         )  # fmt: skip
         return predict_cases(job, cases, progress)
 
-    def _record(self) -> RunRecord:
-        run, window = self.choice.run, self.model.window
+    @property
+    def calibration(self) -> Calibration | None:
+        """Of the expected Dice; None if the run's folder has none (`evaluate.calibration.make_calibration` makes it) or it does not hold.
+
+        It was made with the plan's flips and of one run's folds: without the flips, or for several runs together, it says nothing.
+        """
+        is_as_made = self.model.window.mirror_axes == self.plan.stages[self.stage].mirror_axes
+        if self.team is not None or not is_as_made:
+            return None
+        return self.source.calibration if isinstance(self.source, Origin) else read_calibration(self.source.run)
+
+    def record(self) -> RunRecord:
+        """How predictions with these nets are made; what is finished is not in it."""
+        origin, window = self.origin, self.model.window
         return RunRecord(
             dataset=self.plan.dataset,
             plan=self.plan.name,
             stage=self.stage,
-            run=f"{run.parent.name}/{run.name}",
-            folds=checksums(self.choice.folds),
-            ensemble=self.choice.note,
+            run=origin.run,
+            folds=origin.folds,
+            ensemble=origin.note,
             step=window.step,
             mirror_axes=window.mirror_axes,
             precision=window.precision,
             mirror_axes_before=() if self.model.previous is None else self.model.previous.model.window.mirror_axes,
+            engine="onnx" if isinstance(self.model.nets[0], OnnxNet) else "torch",
+            selection="" if self.team is None else self.team.selection.checksum(),
         )
 
     def _channels(self, image: NDArray[Any]) -> NDArray[Any]:
+        if image.dtype.kind not in "buif":
+            raise ValueError(f"image must be an array of real numbers, got {image.dtype}; for files there is predict_files")
         channels, axes = len(self.plan.normalization), self.plan.num_axes
         with_channels = image[None] if image.ndim == axes and channels == 1 else image
         if with_channels.ndim != axes + 1 or len(with_channels) != channels:
             names = "(z,) y, x"[0 if axes == 3 else 5 :]
             raise ValueError(f"image must have {channels} channels and {axes} axes, ({channels}, {names}), got the shape {image.shape}")
-        if image.dtype.kind not in "buif" or not np.isfinite(with_channels).all():
-            raise ValueError(f"image must hold finite real numbers, got {image.dtype} with NaN, infinities or no numbers")
+        if not np.isfinite(with_channels).all():
+            raise ValueError(f"image must hold finite numbers, got {image.dtype} with NaN or infinities")
         return with_channels
 
 
-def _one_device(text: str | None) -> torch.device:
+def _one_device(text: str | torch.device | None) -> torch.device:
+    if isinstance(text, torch.device):
+        return text
     devices = parse_devices(text)
     if len(devices) > 1:
         raise UsageError(f"--device {text}: a prediction runs on one device; name one of them")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -14,11 +14,14 @@ from autoseg.errors import UsageError
 
 if TYPE_CHECKING:
     from autoseg.case import Case, Dataset
+    from autoseg.cli.predict_nets import Nets
     from autoseg.infer.files import Outcome
     from autoseg.infer.folds import Choice
     from autoseg.workspace import Workspace
 
 PATH = click.Path(path_type=Path)
+#: Folds that an exported model may name; it says itself which ones it has.
+MANY_FOLDS = 1000
 FORMAT_HELP = (
     "What to write, several at once (masks,overlay): masks, map, rle (submission.csv), polygons (HandBone JSON), coco, probabilities, npz, "
     "overlay.  [default: masks, or map where classes exclude each other; rle for HandBone]"
@@ -30,21 +33,28 @@ Examples:
   autoseg predict --folds fold0 -i images -o out --no-tta  one fold, faster
   autoseg predict --ensemble --format masks,overlay      pictures to look at beside the masks
   autoseg predict --ensemble --part 2/5                  the second of five jobs that write into one folder
+  autoseg predict --ensemble --device cuda:0,1           the images shared out among two GPUs
+  autoseg predict --model handbone.zip -i images -o out  an exported model, no workspace needed
 """
 
 
 @click.command(name="predict", epilog=EPILOG)
-@click.option("--ensemble", is_flag=True, help="Average all finished folds.")
+@click.option("--ensemble", is_flag=True, help="All finished folds together; as `autoseg select` chose, if it did.")
+@click.option("--no-selection", is_flag=True, help="Do not use what `autoseg select` chose: average the folds of one run.")
 @dataset_option
 @click.option("-i", "--input", "source", type=PATH, metavar="PATH", help="An image or a folder.  [default: the test images]")
 @click.option("-o", "--output", type=PATH, metavar="DIR", help="Where to write.  [default: results/NAME/predictions/RUN]")
+@click.option("--model", type=PATH, metavar="PATH", help="An exported model (autoseg export) or a run's folder; no workspace is needed.")
 @click.option("--folds", metavar="FOLDS", help="Average these folds only: fold0..4, fold0,2.")
 @click.option("--no-tta", is_flag=True, help="Do not average over flipped images: faster, slightly worse.")
 @click.option("--step", type=float, default=0.5, show_default=True, metavar="S", help="Distance of tiles as a share of the patch.")
 @click.option("--config", metavar="CONFIG", help="Configuration, if several are trained.")
 @click.option("--plan", "plan_name", metavar="NAME", help="Plan, if several are trained.")
 @click.option("--trainer", metavar="NAME", help="Trainer, if several are trained.")
-@click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1.  [default: the first GPU, else the CPU]")
+@click.option(
+    "--device", metavar="DEVICE", help="cpu, cuda, cuda:1; cuda:0,1 shares the images out.  [default: the first GPU, else the CPU]"
+)
+@click.option("--engine", type=click.Choice(("torch", "onnx")), help="What computes; onnx: onnxruntime, fp32.  [default: torch]")
 @click.option("--format", "format_text", metavar="NAMES", help=FORMAT_HELP)
 @click.option("--part", "part_text", metavar="K/N", help="Only every N-th image, from the K-th on: for job arrays.")
 @click.option("--overwrite", is_flag=True, help="Predict finished cases again.")
@@ -53,9 +63,11 @@ Examples:
 def command(
     context: click.Context,
     ensemble: bool,
+    no_selection: bool,
     dataset: str | None,
     source: Path | None,
     output: Path | None,
+    model: Path | None,
     folds: str | None,
     no_tta: bool,
     step: float,
@@ -63,6 +75,7 @@ def command(
     plan_name: str | None,
     trainer: str | None,
     device: str | None,
+    engine: Literal["torch", "onnx"] | None,
     format_text: str | None,
     part_text: str | None,
     overwrite: bool,
@@ -74,38 +87,75 @@ def command(
     if ensemble and folds is not None:
         raise UsageError("--ensemble and --folds exclude each other: --ensemble takes all finished folds.")
     part = None if part_text is None else parse_part(part_text)
-    place, folder = choose_dataset(workspace, dataset, results_suffice=source is not None)
+    if model is not None:
+        check_model_options(model, {"--config": config, "--plan": plan_name, "--trainer": trainer}, source, output, dataset)
+    place, folder = (None, None) if model and not dataset else choose_dataset(workspace, dataset, results_suffice=source is not None)
 
+    from autoseg.cli.confidence import calibrate_first
+    from autoseg.cli.predict_nets import Nets
+    from autoseg.cli.selected import choose_selected
     from autoseg.infer.devices import parse_devices
     from autoseg.infer.files import choose_part
     from autoseg.infer.formats import parse_formats
-    from autoseg.io.filenames import image_stem
     from autoseg.io.layouts import read_dataset
-    from autoseg.predictor import Predictor
 
     formats = None if format_text is None else parse_formats(format_text)
-    raw = read_dataset(folder) if folder.is_dir() else None
+    raw = read_dataset(folder) if folder is not None and folder.is_dir() else None
     cases = choose_cases(raw, folder, source)
-    choice = choose(place, folder.name, plan_name, config, trainer, ensemble=ensemble, folds=folds)
-    used = parse_devices(device)
-    if len(used) > 1:
-        raise UsageError(f"--device {device}: predict uses one device; name one of them.")
+    if model is not None:
+        nets = Nets(
+            place=model, folds=None if folds is None else parse_folds((folds,), MANY_FOLDS), tta=not no_tta, step=step, engine=engine
+        )
+    else:
+        assert place is not None and folder is not None, "chosen where no --model is given"  # noqa: PT018
+        asked = {"--plan": plan_name, "--config": config, "--trainer": trainer, "--no-selection": no_selection or None}
+        selected = choose_selected(place, folder.name, asked) if ensemble else None
+        choice = selected or choose(place, folder.name, plan_name, config, trainer, ensemble=ensemble, folds=folds)
+        nets = Nets(place=choice, tta=not no_tta, step=step, engine=engine)
+    devices = parse_devices(device)
     num = len(choose_part(cases, part))
-    of = "" if part is None else f" of {len(cases)} (part {part[0]}/{part[1]})"
     if not num:
         click.echo(f"Part {part_text} holds no image: there are {len(cases)}")
         return
-    click.echo(f"Predicting {count(num, 'image')}{of} with {choice.run.name}, {choice.note}, on {used[0]}")
-    predictor = Predictor.from_choice(choice, device=used[0], tta=not no_tta, step=step)
-    run = "ensemble" if ensemble else f"{predictor.stage}-fold{'_'.join(choice.folds)}"
-    out = output or place.predictions(folder.name) / (run if source is None else f"{run}_{image_stem(source.resolve())}")
+    of = "" if part is None else f" of {len(cases)} (part {part[0]}/{part[1]})"
+    click.echo(f"Predicting {count(num, 'image')}{of} with {nets.words}, on {', '.join(map(str, devices))}")
+    out = output or default_output(place, nets, source, ensemble=ensemble)
     if source is not None and out.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"-o {out} lies in the folder of the images to predict; name a folder outside of {source}.")
+    calibrate_first(nets.place, tta=not no_tta)
+    if engine == "onnx" and model is None:
+        click.echo("onnxruntime computes; nets that are not exported yet are exported first, about 10 s each")
     with Bar("Predicting", "image") as bar:
-        outcome = predictor.predict_files(
-            cases, out, dataset=raw, overwrite=overwrite, formats=formats, part=part, progress=bar
+        outcome = nets.predict_files(
+            devices, cases, out, dataset=raw, overwrite=overwrite, formats=formats, part=part, progress=bar
         )  # fmt: skip
     context.exit(conclude(outcome, out, len(cases) if part else 0))
+
+
+def check_model_options(model: Path, of_runs: dict[str, str | None], source: Path | None, output: Path | None, dataset: str | None) -> None:
+    """UsageError unless the options go with --model."""
+    if given := [name for name, value in of_runs.items() if value is not None]:
+        raise UsageError(f"{given[0]} chooses among the runs of a workspace, and --model names its nets itself; leave one of them out.")
+    if not model.exists():
+        raise UsageError(f"--model {model}: there is no such file or folder. `autoseg export` writes one.")
+    if source is None and dataset is None:
+        raise UsageError("--model needs the images to predict: -i FILE_OR_FOLDER, or -d NAME for a data set's test images.")
+    if output is None:
+        raise UsageError("--model needs a folder to write to: -o DIR.")
+
+
+def default_output(place: Workspace | None, nets: Nets, source: Path | None, *, ensemble: bool) -> Path:
+    """results/NAME/predictions/RUN"""
+    from autoseg.infer.folds import Choice
+    from autoseg.io.filenames import image_stem
+    from autoseg.select.selection import Selected
+
+    assert place is not None and isinstance(nets.place, Choice | Selected), "--model needs -o"  # noqa: PT018
+    choice = nets.place
+    run, results = "ensemble", choice.results if isinstance(choice, Selected) else choice.run.parents[1]
+    if isinstance(choice, Choice) and not ensemble:
+        run = f"{choice.run.name.partition('-')[0]}-fold{'_'.join(choice.folds)}"
+    return place.predictions(results.name) / (run if source is None else f"{run}_{image_stem(source.resolve())}")
 
 
 def parse_part(text: str) -> tuple[int, int]:
@@ -122,7 +172,7 @@ def parse_part(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def choose_cases(raw: Dataset | None, folder: Path, source: Path | None) -> list[Case]:
+def choose_cases(raw: Dataset | None, folder: Path | None, source: Path | None) -> list[Case]:
     """The images that -i means, else the data set's own test images."""
     from autoseg.io.inputs import find_inputs
 
@@ -150,6 +200,8 @@ def choose(
 
 def conclude(outcome: Outcome, out: Path, total: int = 0) -> int:
     """Say what was done, and of parts what is left of all `total` images; the exit code."""
+    from autoseg.cli.confidence import say_expected
+
     if outcome.added:
         click.echo(f"{count(len(outcome.added), 'image')} predicted before: the formats that were missing were made from the masks")
     if outcome.skipped:
@@ -162,4 +214,6 @@ def conclude(outcome: Outcome, out: Path, total: int = 0) -> int:
     finished = outcome.num_finished
     failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
     click.echo(f"Predictions of {count(finished, 'image')} in {out}{failed}" if finished else f"No image could be predicted{failed}")
+    if finished:
+        say_expected(out, max(finished, total))
     return 1 if outcome.failures else 0

@@ -12,9 +12,10 @@ from torch import nn
 from autoseg.checkpoint import Checkpoint, load_checkpoint
 from autoseg.errors import UsageError
 from autoseg.infer.case import Model, Previous
-from autoseg.infer.folds import CHECKPOINT, fold_of
-from autoseg.infer.nets import load_net, plan_window
-from autoseg.infer.record import checksum
+from autoseg.infer.confidence import Calibration
+from autoseg.infer.folds import CHECKPOINT, Choice, fold_of
+from autoseg.infer.nets import plan_window, ready_net
+from autoseg.infer.record import checksum, checksums
 from autoseg.plan import Plan
 
 
@@ -25,6 +26,33 @@ class Loaded:
     plan: Plan
     stage: str
     model: Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where nets come from, for the record of what they predict: the same whether they lie in a run's folder or in a bundle of it.
+
+    Parameters
+    ----------
+    run : str
+        PLAN/CONFIG-TRAINER.
+    folds : dict of str -> str
+        Fold -> SHA-256 of its checkpoint.
+    note : str
+        Such as "3 of 5 folds".
+    calibration : Calibration or None
+        Of the expected Dice, from a bundle; a run's own lies in its folder.
+    """
+
+    run: str
+    folds: dict[str, str]
+    note: str
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(cls, choice: Choice) -> Origin:
+        """Of folds in a run's folder; their checkpoints are read."""
+        return cls(run=f"{choice.run.parent.name}/{choice.run.name}", folds=checksums(choice.folds), note=choice.note)
 
 
 def load_model(paths: Sequence[Path], device: torch.device, *, tta: bool = True, step: float = 0.5) -> Loaded:
@@ -52,7 +80,7 @@ def load_model(paths: Sequence[Path], device: torch.device, *, tta: bool = True,
         checkpoint = load_checkpoint(path)
         first = first or replace(checkpoint, weights={}, trained={}, optimizer={})
         _check_alike(first, checkpoint, path)
-        nets.append(load_net(checkpoint, device))
+        nets.append(ready_net(checkpoint, device))
         sums[path] = tuple(part for part in checkpoint.previous.split(",") if part)
     assert first is not None, "a model has at least one net"
     previous = None

@@ -12,7 +12,8 @@ from autoseg.budget import Precision, usable_precision
 from autoseg.checkpoint import Checkpoint
 from autoseg.infer.window import Window
 from autoseg.labels import LabelSpace
-from autoseg.nets import NETS
+from autoseg.nets import NETS, UNet
+from autoseg.nets.packed import PackedUNet
 from autoseg.plan import Plan
 from autoseg.step import place
 
@@ -20,6 +21,15 @@ from autoseg.step import place
 BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**22}
 #: Tiles in one forward pass at most: tiny patches gain nothing beyond.
 MAX_BATCH = 64
+
+
+def ready_net(checkpoint: Checkpoint, device: torch.device) -> nn.Module:
+    """The checkpoint's net for prediction and nothing else: on a CPU in bf16 it is a `PackedUNet`, else what `load_net` gives."""
+    net = load_net(checkpoint, device)
+    settings = checkpoint.settings
+    if device.type == "cpu" and isinstance(net, UNet) and device_precision(settings.precision, device) == "bf16":
+        return PackedUNet(net, settings.patch)
+    return net
 
 
 def load_net(checkpoint: Checkpoint, device: torch.device) -> nn.Module:
