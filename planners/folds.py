@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
+from autoseg.case import Case
 from autoseg.errors import PlanError
 from autoseg.fingerprint import Fingerprint, NeighbourLikeness
 from autoseg.planners.balance import deal, say_balance, traits_of
@@ -90,6 +91,23 @@ def make_splits(fingerprint: Fingerprint, *, num_folds: int = 5, seed: int = 0) 
     if missing := missing_classes(folds, fingerprint):
         reasons["missing"] = missing
     return Splits(rule=rule, seed=seed, groups=tuple(groups), folds=tuple(folds), reasons=reasons)
+
+
+def in_groups(splits: Splits, cases: Sequence[Case]) -> tuple[Case, ...]:
+    """Cases with the groups by which they were split, --group-regex and blocks of neighbours included: what a bootstrap draws.
+
+    They keep those that the data set declares if the splits are of single cases, or do not know all of `cases`.
+    """
+    if splits.rule == "cases" or {case.name for case in cases} - {name for members in splits.groups for name in members}:
+        return tuple(cases)
+    declared = {case.name: case.group for case in cases}
+    group: dict[str, str] = {}
+    for k, members in enumerate(splits.groups, start=1):
+        names = {declared.get(name) for name in members}
+        # The data set's own name of a group (a person) where there is one: tables of persons know it.
+        known = names.pop() if len(names) == 1 else None
+        group |= dict.fromkeys(members, known if known is not None else f"group {k}")
+    return tuple(replace(case, group=group[case.name]) for case in cases)
 
 
 def find_groups(fingerprint: Fingerprint, num_folds: int) -> tuple[GroupRule, list[tuple[str, ...]], str]:

@@ -1,0 +1,73 @@
+"""autoseg select"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, workspace_option
+from autoseg.cli.progress import Bar
+from autoseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from autoseg.planners.folds import Splits
+    from autoseg.workspace import Workspace
+
+EPILOG = """\b
+Examples:
+  autoseg select -d HandBone                      all runs whose folds are finished
+  autoseg select --members default/2d-default,wide/2d-default
+\b
+Then: autoseg predict --ensemble
+"""
+
+
+@click.command(name="select", epilog=EPILOG)
+@dataset_option
+@workspace_option
+@click.option("--members", metavar="RUNS", help="Only these, PLAN/CONFIG-TRAINER separated by commas.  [default: all that are finished]")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: one per core]")
+def command(dataset: str | None, workspace: Path, members: str | None, workers: int | None) -> None:
+    """Choose members, weights, thresholds and post-processing by what training predicted of held-out cases, for predict --ensemble."""
+    place, folder = choose_dataset(workspace, dataset)
+
+    from autoseg.cli.selected import print_selection
+    from autoseg.fingerprint.hardware import count_cores
+    from autoseg.io.layouts import read_dataset
+    from autoseg.planners.folds import in_groups
+    from autoseg.select.members import choose_cases, find_members
+    from autoseg.select.search import Judges, select
+    from autoseg.select.selection import save_selection
+
+    splits = read_splits(place, folder.name)
+    wanted = None if members is None else [name.strip() for name in members.split(",")]
+    held_out = {str(k): fold.val for k, fold in enumerate(splits.folds)}
+    found, left_out = find_members(place.results(folder.name), list(held_out), wanted)
+    raw = read_dataset(folder)
+    cases, cases_left_out = choose_cases(found, held_out, in_groups(splits, raw.train))
+    for name, why in (left_out | cases_left_out).items():
+        click.echo(f"  Left out: {name}: {why}")
+    judges = Judges(
+        dataset=raw, members=found, cases=cases, workers=workers or count_cores(), progress=lambda what: Bar(what, "case")
+    )  # fmt: skip
+    selection = select(judges, left_out=left_out | cases_left_out)
+    file = place.selection_file(folder.name)
+    save_selection(file, selection)
+    print_selection(selection)
+    click.echo(f"Written: {file}")
+    click.echo("Next: autoseg predict --ensemble")
+
+
+def read_splits(place: Workspace, name: str) -> Splits:
+    """The folds; UsageError if the data set was not planned here."""
+    from autoseg.io.json_files import load_json
+    from autoseg.planners.folds import Splits
+
+    file = place.splits_file(name)
+    if not file.is_file():
+        raise UsageError(
+            f"{file} does not exist: members are compared on the folds that it holds. Plan and train first."
+        )
+    return load_json(file, Splits, hint=AGAIN)

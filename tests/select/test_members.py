@@ -1,0 +1,89 @@
+"""Which runs are members, and on which cases they are compared."""
+
+from pathlib import Path
+
+import pytest
+
+from autoseg.case import Case
+from autoseg.errors import UsageError
+from autoseg.infer.folds import CHECKPOINT, SUMMARY
+from autoseg.labels import LabelSpace
+from autoseg.select.members import Member, choose_cases, find_members
+from tests.infer.plans import EXCLUSIVE, OVERLAPPING, plant_run, tiny_plan
+
+FOLDS = ("0", "1")
+HELD_OUT = {"0": ("a", "b"), "1": ("c",)}
+CASES = [Case(name=name, images=()) for name in "abc"]
+
+
+def plant_other(results: Path, name: str, labels: LabelSpace = OVERLAPPING, *folds: str) -> None:
+    """results/NAME/2d-default"""
+    plant_run(results.parent / "elsewhere" / name, tiny_plan(labels), *(folds or FOLDS)).parent.rename(results / name)
+
+
+def test_finished_runs_are_members_and_others_are_named(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    plant_run(results, tiny_plan(OVERLAPPING), *FOLDS)
+    plant_other(results, "wide")
+    plant_other(results, "half", OVERLAPPING, "0")
+    plant_run(tmp_path / "results/predictions", tiny_plan(OVERLAPPING), *FOLDS)
+    members, left_out = find_members(results, FOLDS)
+    assert [member.name for member in members] == ["default/2d-default", "wide/2d-default"]
+    assert left_out == {"half/2d-default": "fold 1 of 2 not finished"}
+    assert members[0].checkpoints()["1"] == results / "default/2d-default/fold1" / CHECKPOINT
+    members, left_out = find_members(results, FOLDS, ["wide/2d-default"])
+    assert [member.name for member in members] == ["wide/2d-default"]
+    assert left_out["default/2d-default"] == "not among --members"
+
+
+def test_what_cannot_be_a_member_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Train first: autoseg train 2d fold0\.\.4"):
+        find_members(tmp_path / "nothing", FOLDS)
+    results = tmp_path / "results"
+    run = plant_run(results, tiny_plan(OVERLAPPING), *FOLDS)
+    (run / "fold1" / SUMMARY).unlink()
+    with pytest.raises(UsageError, match=r"fold 1 of 2 not finished\. Finish it: autoseg train 2d fold0\.\.4\."):
+        find_members(results, FOLDS)
+    with pytest.raises(UsageError, match=r"--members default/2d-default: fold 1 of 2 not finished"):
+        find_members(results, FOLDS, ["default/2d-default"])
+    with pytest.raises(UsageError, match=r"--members: 2d is not trained; there are default/2d-default"):
+        find_members(results, FOLDS, ["2d"])
+
+
+def test_members_of_other_classes_are_refused(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    plant_run(results, tiny_plan(OVERLAPPING), *FOLDS)
+    plant_other(results, "maps", EXCLUSIVE)
+    with pytest.raises(UsageError, match=r"default/2d-default and maps/2d-default have other classes: middle, 손/any in one of them only"):
+        find_members(results, FOLDS)
+
+
+def member(folder: Path, name: str, stored: dict[str, str]) -> Member:
+    """With empty files of probabilities: case -> fold."""
+    made = Member(name=name, folds={fold: folder / name / f"fold{fold}" for fold in FOLDS}, labels=OVERLAPPING)
+    for case, fold in stored.items():
+        made.stored(fold, case).parent.mkdir(parents=True, exist_ok=True)
+        made.stored(fold, case).touch()
+    return made
+
+
+def test_cases_that_all_members_predicted(tmp_path: Path) -> None:
+    one, two = member(tmp_path, "p/one", {"a": "0", "b": "0", "c": "1"}), member(tmp_path, "p/two", {"a": "0", "c": "1"})
+    judged, left_out = choose_cases([one, two], HELD_OUT, CASES)
+    assert [(found.case.name, found.fold) for found in judged] == [("a", "0"), ("c", "1")]
+    assert judged[0].files == (one.stored("0", "a"), two.stored("0", "a"))
+    assert list(left_out) == ["b"]
+    assert str(two.stored("0", "b")) in left_out["b"]
+    _, left_out = choose_cases([one], HELD_OUT, CASES[:2])
+    assert left_out == {"c": "is no training case of the data set any more"}
+
+
+def test_other_folds_are_refused(tmp_path: Path) -> None:
+    one, two = member(tmp_path, "p/one", {"a": "0", "b": "0", "c": "1"}), member(tmp_path, "p/two", {"a": "1", "b": "0", "c": "1"})
+    with pytest.raises(UsageError, match=r"p/two was trained with other folds.*a is held out by fold 1 there, by fold 0 here"):
+        choose_cases([one, two], HELD_OUT, CASES)
+
+
+def test_no_case_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no case on which p/one can be judged: .*a\.prob is missing"):
+        choose_cases([member(tmp_path, "p/one", {})], HELD_OUT, CASES)
