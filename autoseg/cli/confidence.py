@@ -1,0 +1,58 @@
+"""What predict says of the Dice that is to be expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autoseg.cli.progress import Bar, count
+from autoseg.errors import AutosegError
+
+if TYPE_CHECKING:
+    from autoseg.infer.folds import Choice
+    from autoseg.select.selection import Selected
+
+#: Cases of the lowest expected Dice that are named.
+NAMED = 3
+
+
+def calibrate_first(choice: Choice | Selected | Path, *, tta: bool) -> None:
+    """Make the run's calibration if it has none; say why predictions will come without an expected Dice."""
+    from autoseg.checkpoint import read_plan
+    from autoseg.evaluate.calibration import make_calibration
+    from autoseg.fingerprint.hardware import count_cores
+    from autoseg.infer.folds import Choice
+
+    if not isinstance(choice, Choice):
+        if not isinstance(choice, Path):
+            click.echo("No expected Dice: it is calibrated for the folds of one run as they are; --no-selection predicts so")
+        return
+    plan = read_plan(next(iter(choice.folds.values())))
+    config = choice.run.name.partition("-")[0]
+    if not tta and config in plan.stages and plan.stages[config].mirror_axes:
+        click.echo("No expected Dice: it is calibrated with flipped images, and --no-tta leaves them out")
+        return
+    try:
+        with Bar("Calibrating", "case") as bar:
+            calibration = make_calibration(choice.run, workers=count_cores(), progress=bar)
+    except AutosegError as error:
+        click.echo(f"No expected Dice: {error}")
+        return
+    if calibration is None:
+        click.echo("No expected Dice: it needs at least two finished folds with ten predictions of known Dice")
+
+
+def say_expected(out: Path, num: int) -> None:
+    """The mean over the images, and those to look at first."""
+    from autoseg.infer.expected import TABLE, read_expected
+
+    if not (out / TABLE).is_file():
+        return
+    found = read_expected(out / TABLE)
+    means = sorted((sum(dice for dice, _, _ in classes.values()) / len(classes), case) for case, classes in found.items())
+    mean = sum(value for value, _ in means) / len(means)
+    lowest = ", ".join(f"{case} {value:.2f}" for value, case in means[:NAMED])
+    of = f" of {len(found)} of {count(num, 'image')} (--overwrite adds the others)" if len(found) < num else ""
+    click.echo(f"Expected Dice{of}: mean {mean:.2f}; lowest {lowest}; per class, with 90 % intervals: {out / TABLE}")

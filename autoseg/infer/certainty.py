@@ -1,0 +1,194 @@
+"""How sure a prediction is of itself, and how much it looks like a mistake: numbers of which the expected Dice is calibrated.
+
+The probabilities are means over nets and flips: where these disagree they lie between 0 and 1, and three sums over the pixels tell. They
+count as they are stored, 255 p rounded with the noise of a sigmoid cut off (`io.probabilities`), so that those of training images on
+disk and those of new images in memory are measured alike. Masks are those at one half, or of the most probable class.
+
+Shapes: K classes, N cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from autoseg.infer.blend import Band
+from autoseg.io.probabilities import NOISE
+from autoseg.labels import Mask
+
+Values = NDArray[np.float64]
+
+#: Heads times pixels that are summed at once on a GPU and on a CPU, where 1 MB stays in its cache; few enough for fp32 to count them.
+CHUNK = (2**24, 2**18)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sums:
+    """Sums over the pixels of a case, or of some of its rows, float64, (K,) each.
+
+    Parameters
+    ----------
+    area : array
+        Pixels that are decided to be of the class.
+    mass : array
+        Of the class's probability over all pixels.
+    inside : array
+        The same over the decided pixels alone.
+    """
+
+    area: Values
+    mass: Values
+    inside: Values
+
+    def __add__(self, other: Sums) -> Sums:
+        """Of the parts of a case together."""
+        return Sums(area=self.area + other.area, mass=self.mass + other.mass, inside=self.inside + other.inside)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Certainty:
+    """What is known of predictions without their truth, float64, (K,) of a case or (N, K) of several.
+
+    Parameters
+    ----------
+    area : array
+        Pixels predicted.
+    self_dice : array
+        2 inside / (mass + area): the Dice that the probabilities, taken at their word, expect of the mask, the expected overlap over the
+        expected sizes. NaN where there is neither.
+    largest : array
+        Share of the predicted pixels that lie in the largest connected component (diagonals touch); 1 if nothing is predicted.
+    shared : array
+        Share of the predicted pixels that another class claims as well; 0 if nothing is predicted.
+    """
+
+    area: Values
+    self_dice: Values
+    largest: Values
+    shared: Values
+
+    def __post_init__(self) -> None:
+        if not self.area.shape == self.self_dice.shape == self.largest.shape == self.shared.shape:
+            raise ValueError(f"shapes differ: {self.area.shape}, {self.self_dice.shape}, {self.largest.shape}, {self.shared.shape}")
+
+    def __getitem__(self, chosen: NDArray[np.bool_] | int) -> Certainty:
+        """Some of several cases, or one of them."""
+        parts = (self.area[chosen], self.self_dice[chosen], self.largest[chosen], self.shared[chosen])
+        return Certainty(area=parts[0], self_dice=parts[1], largest=parts[2], shared=parts[3])
+
+    @classmethod
+    def stack(cls, cases: Iterable[Certainty]) -> Certainty:
+        """Of several cases, (N, K), at least one."""
+        rows = [(case.area, case.self_dice, case.largest, case.shared) for case in cases]
+        area, self_dice, largest, shared = (np.stack(column) for column in zip(*rows, strict=True))
+        return cls(area=area, self_dice=self_dice, largest=largest, shared=shared)
+
+    @classmethod
+    def of(cls, sums: Sums, masks: Iterable[Mask]) -> Certainty:
+        """From a case's sums and its masks, read one at a time."""
+        total = sums.mass + sums.area
+        self_dice = np.divide(2 * sums.inside, total, out=np.full(len(total), np.nan), where=total > 0)
+        largest, shared = _looks(masks)
+        return cls(area=sums.area, self_dice=np.asarray(self_dice), largest=largest, shared=shared)
+
+
+@torch.inference_mode()
+def sums_of(probabilities: Tensor, *, exclusive: bool) -> Sums:
+    """The sums of some rows of an image, or of all.
+
+    Parameters
+    ----------
+    probabilities : fp32 Tensor, (H, *spatial), in [0, 1]
+        On any device; the background before the K classes if they are exclusive.
+    exclusive : bool
+    """
+    rows = max(1, CHUNK[probabilities.device.type == "cpu"] // max(1, probabilities[:, :1].numel()))
+    parts = [_sum_pixels(part.movedim(0, -1).flatten(end_dim=-2), exclusive) for part in torch.split(probabilities, rows, dim=1)]
+    return _sums(torch.stack(parts).sum(dim=0, dtype=torch.float64))
+
+
+def _sum_pixels(probabilities: Tensor, exclusive: bool) -> Tensor:
+    """Area, mass and inside, fp32, (3, K), from (pixels, H): heads lie innermost in memory on a CPU."""
+    classes = probabilities[:, int(exclusive) :]
+    values = torch.nn.functional.threshold((classes * 255).round_(), NOISE, 0.0, inplace=True)
+    if exclusive:
+        heads = torch.arange(1, probabilities.shape[1], device=probabilities.device)
+        decided = (probabilities.argmax(dim=1, keepdim=True) == heads).float()
+    else:
+        decided = (classes > 0.5).float()
+    area, mass = decided.sum(dim=0), values.sum(dim=0) / 255
+    return torch.stack([area, mass, values.mul_(decided).sum(dim=0) / 255])
+
+
+def _sums(table: Tensor) -> Sums:
+    area, mass, inside = table.cpu().numpy()
+    return Sums(area=area, mass=mass, inside=inside)
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Sums of a case while its bands go by; None before the first."""
+
+    exclusive: bool
+    sums: Sums | None = None
+
+    def watch(self, bands: Iterable[Band]) -> Iterator[Band]:
+        """The bands as they are."""
+        for band in bands:
+            part = sums_of(band.probabilities, exclusive=self.exclusive)
+            self.sums = part if self.sums is None else self.sums + part
+            yield band
+
+
+def certainty_of_bytes(stored: NDArray[np.uint8], *, exclusive: bool) -> Certainty:
+    """Of stored probabilities, (K, *spatial) bytes without the background, from `io.probabilities.read_probabilities`."""
+    masks = decided_masks(stored, exclusive=exclusive)
+    tables = [(mask.sum(), plane.sum(dtype=np.int64), plane[mask].sum(dtype=np.int64)) for plane, mask in zip(stored, masks, strict=True)]
+    area, mass, inside = np.array(tables, np.float64).T
+    return Certainty.of(Sums(area=area, mass=mass / 255, inside=inside / 255), masks)
+
+
+def decided_masks(stored: NDArray[np.uint8], *, exclusive: bool) -> NDArray[np.bool_]:
+    """The masks that stored probabilities (K, *spatial) decide: above one half, or, of exclusive classes, more than all others."""
+    if not exclusive:
+        return np.asarray(stored >= 128)
+    # The background is what the classes leave of 255.
+    background = np.clip(255 - stored.sum(axis=0, dtype=np.int32), 0, 255).astype(np.uint8)
+    winner = np.concatenate([background[None], stored]).argmax(axis=0)
+    return np.stack([winner == k + 1 for k in range(len(stored))])
+
+
+def _looks(masks: Iterable[Mask]) -> tuple[Values, Values]:
+    """Of each mask the share of its largest component, and the share that other masks claim as well."""
+    largest: list[float] = []
+    boxed: list[tuple[tuple[slice, ...], Mask]] = []
+    claims: NDArray[np.uint16] | None = None
+    for mask in masks:
+        if claims is None:
+            claims = np.zeros(mask.shape, np.uint16)
+        # What there is to look at is most often a small part of the image.
+        box = _box(mask)
+        part = mask[box].copy()
+        claims[box] += part
+        boxed.append((box, part))
+        components, _ = ndimage.label(part, np.ones((3,) * mask.ndim))
+        sizes = np.bincount(components.ravel())[1:]
+        largest.append(float(sizes.max() / sizes.sum()) if sizes.size else 1.0)
+    assert claims is not None, "there is at least one class"
+    shared = [float((claims[box][part] > 1).mean()) if part.any() else 0.0 for box, part in boxed]
+    return np.array(largest), np.array(shared)
+
+
+def _box(mask: Mask) -> tuple[slice, ...]:
+    """The smallest box around a mask; an empty one if it is empty."""
+    box = []
+    for axis in range(mask.ndim):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        box.append(slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0))
+    return tuple(box)
