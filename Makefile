@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := $(VENV)-audit
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
 
@@ -20,7 +21,7 @@ AUTOSEG := cd $(DEMO) && ../$(BIN)/autoseg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo pictures test test-slow test-data lint types check clean
+.PHONY: help venv demo pictures test test-slow test-data torture lint types check audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -50,6 +51,10 @@ test-data: $(INSTALLED_TEST) ## the tests marked data, on ../shared/data
 	@echo "== pytest -m data"
 	$(BIN)/python -m pytest -m data
 
+torture: $(INSTALLED_TEST) ## a hundred kills at random instants, 20 minutes on one core; nothing may be lost
+	@echo "== 100 kills"
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.torture
+
 lint: $(INSTALLED_TEST) ## ruff
 	@echo "== ruff"
 	$(BIN)/ruff check .
@@ -58,11 +63,17 @@ types: $(INSTALLED_TEST) ## mypy --strict
 	@echo "== mypy --strict"
 	$(BIN)/mypy --strict
 
-check: test test-slow test-data ## all tests that need no GPU and no browser
+# In a virtual environment of its own: what pip-audit needs is no part of what it audits.
+audit: $(INSTALLED_TEST) ## known vulnerabilities of the installed packages; says NOT AUDITED where it cannot look
+	@echo "== pip-audit"
+	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet pip-audit; } || true
+	@$(BIN)/python -m tests.house.audit $(AUDIT)/bin/pip-audit
 
-clean: ## remove .venv, ./demo, caches and built files; the next make installs anew
+check: test test-slow test-data audit ## all tests that need no GPU and no browser, and the audit
+
+clean: ## remove .venv, .venv-audit, ./demo, caches and built files; the next make installs anew
 	@echo "== Removing $(VENV), $(DEMO), caches and built files"
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(AUDIT) $(DEMO) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autoseg needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12")'

@@ -9,6 +9,7 @@ from typing import ClassVar
 from autoseg.fingerprint.comparison import Arrangement, CasePose, Context, FlipLikeness, NeighbourLikeness
 from autoseg.fingerprint.hardware import Hardware
 from autoseg.geometry import Unit
+from autoseg.io.images import ChannelFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,11 @@ class CaseFacts:
     foreground: tuple[Intensity, ...]
     classes: tuple[ClassFacts | None, ...]
     labelled: int
+
+    def channel_facts(self, num_files: int) -> ChannelFacts:
+        """What decides whether the case's channels fit the others', its image being stored in this many files."""
+        is_picture = num_files == 1 and len(self.shape) == 2 and self.dtype in ("uint8", "uint16")
+        return ChannelFacts(self.channels, self.is_grey, is_picture)
 
     def centroid(self, k: int) -> tuple[float, ...] | None:
         """Centroid of class `k` in units of the spacing (mm, or pixels), (z,) y, x; None if absent."""

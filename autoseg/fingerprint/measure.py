@@ -20,10 +20,9 @@ from autoseg.fingerprint.likeness import MAX_FLIP_CASES, measure_flips, measure_
 from autoseg.fingerprint.measure_case import describe, files_of, identity_of_files, measure_loaded
 from autoseg.fingerprint.poses import measure_poses
 from autoseg.fingerprint.sketch import Sketch
-from autoseg.geometry import Geometry
 from autoseg.io.cases import read_case
-from autoseg.io.check import structure_problems
-from autoseg.io.images import Image, common_num_channels, to_channels
+from autoseg.io.check import axes_problems, channel_problems, structure_problems
+from autoseg.io.images import common_num_channels
 from autoseg.io.parallel import Progress, map_cases
 from autoseg.labels import overlap_counts
 
@@ -89,7 +88,7 @@ def measure_case(dataset: Dataset, case: Case, *, viewed: frozenset[str] = froze
     except DataError as error:
         return Measured(problems=error.problems)
     if loaded.labels is None:
-        return Measured(problems=(f"Case {case.name} ({case.images[0]}) has no labels.",))
+        return Measured()  # `structure_problems` names it, with the place where labels are expected
     facts, sketch = measure_loaded(loaded, dataset.root)
     view = view_of(loaded, facts) if case.name in viewed else None
     return Measured(facts=facts, sketch=sketch, view=view, overlap=overlap_counts(loaded.labels))
@@ -136,7 +135,8 @@ def identity_of(dataset: Dataset) -> str:
     declared = (dataset.classes, sorted(dataset.values.items()), dataset.ignore_value, dataset.channels, dataset.spacing)
     digest = hashlib.sha256(repr(declared).encode())
     for case in dataset.train:
-        digest.update(f"{case.name}\0{case.group}\0{identity_of_files(files_of(case), dataset.root)}\n".encode())
+        line = f"{case.name}\0{case.group}\0{identity_of_files(files_of(case), dataset.root)}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
 
 
@@ -150,18 +150,7 @@ def _num_channels(dataset: Dataset, facts: Sequence[CaseFacts]) -> int:
 
 def _disagreements(dataset: Dataset, facts: Sequence[CaseFacts]) -> list[str]:
     """Cases that cannot stand in one data set: another number of axes, or channels that no rule fits to the others'."""
-    if not facts:
-        return []
-    problems = []
-    axes, num_channels = len(facts[0].shape), _num_channels(dataset, facts)
-    images = {case.name: case.images for case in dataset.train}
-    for case in facts:
-        if len(case.shape) != axes:
-            problems.append(f"{images[case.name][0]}: has {len(case.shape)} axes (shape {case.shape}), but {facts[0].name} has {axes}")
-        blank = np.zeros((case.channels, *(1,) * len(case.shape)), case.dtype)  # the rule looks at no pixel
-        grid = Geometry.pixels((1,) * len(case.shape))
-        try:
-            to_channels(Image(paths=images[case.name], array=blank, geometry=grid, is_grey=case.is_grey), num_channels)
-        except DataError as error:
-            problems += error.problems
-    return problems
+    cases = {case.name: case for case in dataset.train}
+    shapes = [(cases[fact.name], fact.shape) for fact in facts]
+    channels = [(cases[fact.name], fact.channel_facts(len(cases[fact.name].images))) for fact in facts]
+    return [*axes_problems(shapes), *channel_problems(channels, len(dataset.channels) or None)]

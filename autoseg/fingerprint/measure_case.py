@@ -36,7 +36,8 @@ def identity_of_files(files: Iterable[Path], root: Path) -> str:
     for path in files:
         name = path.relative_to(root) if path.is_relative_to(root) else path
         stat = path.stat() if path.exists() else None
-        digest.update(f"{name.as_posix()}\0{stat.st_size if stat else -1}\0{stat.st_mtime_ns if stat else -1}\n".encode())
+        line = f"{name.as_posix()}\0{stat.st_size if stat else -1}\0{stat.st_mtime_ns if stat else -1}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
 
 
@@ -158,5 +159,5 @@ def _foreground_sample(image: NDArray[Any], labels: CodeMap, name: str) -> NDArr
     foreground = np.asarray(labels.table.any(axis=1))
     where = np.flatnonzero(foreground[labels.codes.ravel()])
     if len(where) > FOREGROUND_SAMPLES:
-        where = np.random.default_rng(zlib.crc32(name.encode())).choice(where, FOREGROUND_SAMPLES)
+        where = np.random.default_rng(zlib.crc32(name.encode("utf-8", "surrogateescape"))).choice(where, FOREGROUND_SAMPLES)
     return image.reshape(len(image), -1)[:, where].astype(np.float32)

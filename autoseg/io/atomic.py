@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import re
 import shutil
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from autoseg.io.processes import is_running
+
+#: Names as `_temporary` makes them.
+TEMPORARY = re.compile(r"\.(tmp|old)-[^-]*-[^-]*-")
+#: How often a folder is moved to a name that other processes take at the same time.
+RENAMES = 20
 
 
 @contextmanager
@@ -24,16 +33,61 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     try:
         yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
+        _flush(temporary)
         temporary.replace(path)
+        _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _temporary(path: Path) -> Path:
-    who = f"{zlib.crc32(platform.node().encode()):x}{threading.get_native_id():x}"
-    return path.with_name(f".tmp-{os.getpid()}-{who}-{path.name}")
+def remove_leftovers(folder: Path, *, everyones: bool = False) -> None:
+    """Delete what processes that are gone left half written in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        May be absent.
+    everyones : bool
+        Nobody else writes there now: what other machines left goes, too.
+    """
+    for path in tuple(folder.iterdir()) if folder.is_dir() else ():
+        if not TEMPORARY.match(path.name):
+            continue
+        pid, who = path.name.split("-")[1:3]
+        is_dead = pid.isdigit() and int(pid) != os.getpid() and who.startswith(_host()) and not is_running(int(pid))
+        if not (everyones or is_dead):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _temporary(path: Path, kind: str = "tmp") -> Path:
+    return path.with_name(f".{kind}-{os.getpid()}-{_host()}{threading.get_native_id():x}-{path.name}")
+
+
+def _host() -> str:
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """A new name is on the disk when its folder is; systems that cannot flush folders keep them in order themselves."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -51,19 +105,35 @@ def write_text(path: Path, text: str) -> None:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty temporary folder beside `path`; when the block ends well it takes that name, an earlier `path` removed as a whole.
 
-    A folder of that name is so always complete.
+    A folder of that name is so always complete. Not one step: a reader sees the old folder, none, or the new one, and never half of one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
+    temporary, old = _temporary(path), _temporary(path, "old")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
         for file in temporary.iterdir():
-            with file.open("rb+") as handle:
-                os.fsync(handle.fileno())
-        if path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
+            _flush(file)
+        _flush_folder(temporary)
+        _move(temporary, path, old)
+        _flush_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _move(temporary: Path, path: Path, old: Path) -> None:
+    """Rename a folder to `path`, whatever is there to `old`; again if another process was quicker."""
+    for _ in range(RENAMES):
+        with suppress(FileNotFoundError):
+            path.rename(old)
+        try:
+            temporary.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            return
+    raise FileExistsError(errno.EEXIST, "is made again and again by another process", str(path))

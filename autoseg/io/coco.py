@@ -163,8 +163,10 @@ def decode_counts(segmentation: Mapping[str, Any], shape: tuple[int, int]) -> Ma
         lengths = _decompress(counts) if isinstance(counts, str) else np.array(counts, np.int64)
     except (TypeError, ValueError, OverflowError, IndexError):
         raise ValueError("counts must be whole numbers, or text of the COCO API") from None
-    if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != shape[0] * shape[1]:
-        raise ValueError(f"run lengths must be from 0 on and fill the {shape[0] * shape[1]} pixels, they sum to {int(lengths.sum())}")
+    size = shape[0] * shape[1]
+    # One by one first: lengths near 2**63 sum to anything by overflow, and numpy repeats them into memory that is not its own.
+    if lengths.ndim != 1 or (lengths < 0).any() or (lengths > size).any() or lengths.sum() != size:
+        raise ValueError(f"run lengths must be from 0 on and fill the {size} pixels, they sum to {sum(lengths.ravel().tolist())}")
     flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return np.asarray(flat.reshape(shape[::-1]).T)
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.geometry import Geometry
-from autoseg.io.decoded import DAMAGED, Decoded, channels_first, unreadable
+from autoseg.io.decoded import DAMAGED, Decoded, channels_first, check_size, unreadable
 from autoseg.io.volumes import itk_geometry, itk_pixels, read_header, read_itk
 
 #: "gggg|eeee" -> text.
@@ -68,6 +68,8 @@ def read_slice(path: Path) -> Slice:
         frames = int(_number(tags, FRAMES, 1))
         raise unreadable(path, f"holds {frames} frames in one DICOM file", "save each frame as an image of its own, or a volume as NIfTI")
     stored = _stored_bytes(path, tags)
+    if stored is None:  # compressed: the decoder takes the header's word for the size
+        check_size(path, _bits(tags, ROWS) * _bits(tags, COLUMNS) * _bits(tags, SAMPLES) * _bits(tags, ALLOCATED) // 8)
     if stored is not None and _is_misread(tags):
         array = _decode(np.frombuffer(stored, f"<u{_bits(tags, ALLOCATED) // 8}"), tags)[None]
     else:
@@ -167,7 +169,7 @@ def _stored_bytes(path: Path, tags: Tags) -> bytes | None:
         if min(length, len(data) - start) >= wanted:
             return data[start : start + wanted]
         held = max(held, min(length, len(data) - start))
-    raise unreadable(path, f"is cut short: it holds {held} of {wanted} bytes of pixels", DAMAGED)
+    raise unreadable(path, f"is cut short: it holds {held:,} of {wanted:,} bytes of pixels", DAMAGED)
 
 
 def _transfer_syntax(data: bytes) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from autoseg.errors import DataError
 from autoseg.geometry import Geometry, overlays
-from autoseg.io.decoded import Decoded, unreadable
+from autoseg.io.decoded import Decoded, check_file, not_finite, unreadable
 from autoseg.io.filenames import IMAGE_SUFFIXES, VOLUME_SUFFIXES, image_suffix, is_dicom, says_how_it_lies
 from autoseg.io.orientation import Orientation
 
@@ -89,8 +89,7 @@ def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
         from autoseg.io.series import read_series
 
         return _readable(path, read_series(path))
-    if not path.is_file():
-        raise unreadable(path, "does not exist, or is a link that leads nowhere")
+    check_file(path)
     if is_dicom(path):
         from autoseg.io.dicom import read_dicom
 
@@ -107,6 +106,10 @@ def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
         from autoseg.io.pictures import read_picture
 
         return read_picture(path, keep_palette_indices=keep_palette_indices)
+    if path.suffix.lower() == ".json":
+        from autoseg.io.labelme import read_embedded
+
+        return read_embedded(path)
     raise unreadable(path, "is of no known image format", f"known are {' '.join(IMAGE_SUFFIXES)}")
 
 
@@ -127,8 +130,9 @@ def read_image(paths: Sequence[Path]) -> Image:
     for part in parts[1:]:
         says, first_says = (says_how_it_lies(path) for path in (part.paths[0], first.paths[0]))
         if first.geometry.num_axes == 3 and says != first_says:
-            advice = "convert all channels to one format"
-            raise unreadable(part.paths[0], f"and the first channel, {first.paths[0].name}: only one of them says how it lies", advice)
+            mine, other = ("has", "has none") if says else ("lacks", "has one")
+            said = f"{mine} a header of how it lies in space, the first channel, {first.paths[0].name}, {other}"
+            raise unreadable(part.paths[0], said, "convert all channels to one format")
         if not overlays(first.geometry, part.geometry):
             difference = grid_difference(part.geometry, first.geometry)
             raise unreadable(part.paths[0], f"has another grid than the first channel, {first.paths[0].name}: {difference}")
@@ -215,7 +219,7 @@ def _single(path: Path) -> Image:
     array = decoded.array
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-        raise unreadable(path, f"holds {bad} values that are NaN or infinite", "replace them, by the image's lowest value for instance")
+        raise not_finite(path, bad)
     if decoded.has_alpha and (array[-1] == array[-1].flat[0]).all():
         array = array[:-1]
         decoded = replace(decoded, has_alpha=False)

@@ -83,8 +83,10 @@ def load_json(path: Path, cls: type[T], *, hint: str = "") -> T:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise FileFormatError(f"{path} does not exist. {hint}".rstrip()) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{path} cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is no UTF-8 text (byte {error.start}). {hint}".rstrip()) from None
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read ({error.strerror})") from None
     return from_json(text, cls, source=str(path), hint=hint)
 
 
@@ -94,5 +96,11 @@ def read_plain_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise FileFormatError(f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{path} cannot be read: {error}") from None
+    except RecursionError:
+        raise FileFormatError(f"{path} is not valid JSON: nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is no UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except ValueError as error:  # a number of more digits than Python converts
+        raise FileFormatError(f"{path} is not valid JSON: {error}") from None
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read ({error.strerror})") from None

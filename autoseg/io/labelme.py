@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.errors import DataError, FileFormatError
+from autoseg.io.decoded import Decoded, unreadable
 from autoseg.io.json_files import read_plain_json
+from autoseg.io.pictures import read_picture_bytes
 from autoseg.io.regions import Region, fill_outline
 from autoseg.labels import Mask
 
@@ -56,11 +58,42 @@ def read_labelme(path: Path) -> tuple[str, list[Region]]:
     return content["imagePath"], regions
 
 
+def holds_picture(path: Path) -> bool:
+    """True for a LabelMe file with its image inside (imageData)."""
+    try:
+        content = read_plain_json(path)
+    except FileFormatError:
+        return False
+    return isinstance(content, dict) and is_labelme(content) and bool(content.get("imageData"))
+
+
+def read_embedded(path: Path) -> Decoded:
+    """The image inside a LabelMe file: the bytes of a picture in base64.
+
+    Raises
+    ------
+    DataError
+        Naming the file: no LabelMe file, without an image, or a damaged one.
+    """
+    try:
+        content = read_plain_json(path)
+    except FileFormatError as error:
+        raise DataError([str(error)]) from None
+    data = content.get("imageData") if isinstance(content, dict) and is_labelme(content) else None
+    if not isinstance(data, str):
+        raise unreadable(path, "is no image: it is JSON without LabelMe's imageData")
+    try:
+        picture = base64.b64decode(data, validate=True)
+    except ValueError as error:
+        raise unreadable(path, f"its imageData is damaged ({error})", "save the file again, or put the image beside it") from None
+    return read_picture_bytes(picture, path)
+
+
 def _region(shape: Any, place: int) -> Region:
     if not isinstance(shape, dict) or not isinstance(shape.get("label"), str) or not shape["label"]:
         raise ValueError("needs a label")
     kind = shape.get("shape_type") or "polygon"
-    if kind not in DRAWERS:
+    if not isinstance(kind, str) or kind not in DRAWERS:
         raise ValueError(f"{shape['label']!r} is a {kind}, which has no area; known are {', '.join(DRAWERS)}")
     try:
         points = np.array(shape.get("points"), np.float64)
@@ -100,16 +133,22 @@ def _mask(mask: Mask, points: Points, shape: Shape) -> None:
     """A picture in base64, its first pixel at the first point."""
     from PIL import Image
 
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(shape.get("mask") or "", validate=True))) as picture:
-            inside = np.array(picture) != 0
-    except (OSError, TypeError, binascii.Error) as error:
-        raise ValueError(f"its mask cannot be read ({error})") from None
+    if not len(points):
+        raise ValueError("a mask needs the point of its first pixel")
     left, top = (math.floor(value) for value in points[0])
     height, width = mask.shape
-    if inside.ndim != 2 or left < 0 or top < 0 or top + inside.shape[0] > height or left + inside.shape[1] > width:
-        raise ValueError(f"its mask of the shape {inside.shape} at x {left}, y {top} does not fit the image of {width}x{height} pixels")
-    mask[top : top + inside.shape[0], left : left + inside.shape[1]] |= inside
+    try:
+        # The whole of pillow's formats is not opened to strangers' bytes, and the size is asked before a pixel is decoded.
+        with Image.open(io.BytesIO(base64.b64decode(shape.get("mask") or "", validate=True)), formats=["PNG"]) as picture:
+            across, down = picture.size
+            if left < 0 or top < 0 or top + down > height or left + across > width:
+                raise ValueError(f"its mask of {across}x{down} at x {left}, y {top} does not fit the image of {width}x{height} pixels")
+            inside = np.array(picture) != 0
+    except (OSError, SyntaxError, TypeError, binascii.Error, Image.DecompressionBombError) as error:
+        raise ValueError(f"its mask cannot be read ({error})") from None
+    if inside.ndim != 2:
+        raise ValueError("its mask is a picture in colour; masks have one channel")
+    mask[top : top + down, left : left + across] |= inside
 
 
 #: shape_type -> what draws it.

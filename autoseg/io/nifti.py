@@ -1,7 +1,7 @@
-"""What SimpleITK does not do for NIfTI-1 files: notice that one is cut short, and keep its geometry to the last bit.
+"""What SimpleITK does not do for NIfTI-1 files: notice that one is cut short or holds NaN, and keep its geometry to the last bit.
 
-ITK reads a truncated .nii or .nii.gz without a word, the missing voxels zero. And it turns the header's single-precision quaternion
-into a matrix and back, which moves the last digits at every rewriting.
+ITK reads a truncated .nii or .nii.gz without a word, the missing voxels zero, and so are NaN and infinity. And it turns the header's
+single-precision quaternion into a matrix and back, which moves the last digits at every rewriting.
 """
 
 from __future__ import annotations
@@ -10,30 +10,35 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 
-from autoseg.io.decoded import unreadable
+from autoseg.io.decoded import DAMAGED, not_finite, unreadable
 
 HEADER_BYTES = 348
 _CHUNK_BYTES = 1 << 22
+
+# nifti1.h: datatype -> what numpy calls it.
+_FLOATS = {16: "f4", 64: "f8"}
 
 # Offsets and lengths of nifti1.h: pixdim (its first entry is the handedness), xyzt_units, and qform_code to srow_z.
 _GEOMETRY_FIELDS = ((76, 32), (123, 1), (252, 76))
 
 
 def check_complete(path: Path) -> None:
-    """Raise DataError if the file is shorter than its header says, or a .gz fails its checksum."""
+    """Raise DataError if the file is shorter than its header says, a .gz fails its checksum, or a value is NaN or infinite."""
     try:
-        header, size = _header_and_size(path)
+        header, size, bad = _looked_through(path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise unreadable(path, f"is truncated or damaged ({error})", "copy or download it again") from None
+        raise unreadable(path, f"is truncated or damaged ({error})", DAMAGED) from None
     if len(header) < HEADER_BYTES:
-        raise unreadable(path, f"holds {size} bytes, which is no NIfTI header", "copy or download it again")
+        raise unreadable(path, f"holds {size} bytes, which is no NIfTI header", DAMAGED)
+    if bad:
+        raise not_finite(path, bad)
     needed = _bytes_needed(header)
     if size < needed:
-        raise unreadable(path, f"is truncated: its header asks for {needed} bytes and it holds {size}", "copy or download it again")
+        raise unreadable(path, f"is truncated: its header asks for {needed:,} bytes and it holds {size:,}", DAMAGED)
 
 
 def graft_geometry(target: Path, source: Path) -> bool:
@@ -78,18 +83,43 @@ def _open(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
-def _header_and_size(path: Path) -> tuple[bytes, int]:
-    with path.open("rb") as plain:
-        if plain.read(2) != b"\x1f\x8b":
-            plain.seek(0)
-            return plain.read(HEADER_BYTES), path.stat().st_size
-    # Read to the end: only there stands the checksum.
-    with gzip.open(path, "rb") as stream:
+def _looked_through(path: Path) -> tuple[bytes, int, int]:
+    """The header, how many bytes there are, and how many of the values are NaN or infinite.
+
+    A .gz is read to the end, where its checksum stands; another file only if its values may be no numbers.
+    """
+    bad, rest = 0, b""
+    with _open(path) as stream:
         header = stream.read(HEADER_BYTES)
+        kind, start = _float_type(header)
+        if kind is None and not isinstance(stream, gzip.GzipFile):
+            return header, path.stat().st_size, 0
         size = len(header)
         while chunk := stream.read(_CHUNK_BYTES):
+            if kind is not None:
+                skipped = max(0, start - size)
+                values = rest + chunk[skipped:]
+                whole = len(values) - len(values) % kind.itemsize
+                bad += whole // kind.itemsize - int(np.isfinite(np.frombuffer(values[:whole], kind)).sum())
+                rest = values[whole:]
             size += len(chunk)
-    return header, size
+    return header, size, bad
+
+
+def _float_type(header: bytes) -> tuple[np.dtype[Any] | None, int]:
+    """The type of voxels that may be no numbers, None for others, and where they begin."""
+    order = _byte_order(header)
+    if order is None:
+        return None, 0
+    prefix = _prefix(order)
+    kind = _FLOATS.get(struct.unpack_from(f"{prefix}h", header, 70)[0])
+    start = struct.unpack_from(f"{prefix}f", header, 108)[0]
+    return (np.dtype(prefix + kind) if kind else None), int(start) if 0 <= start < 2**31 else 0
+
+
+def _prefix(order: str) -> str:
+    """Of struct and numpy, for the order of bytes that `_byte_order` found."""
+    return "<" if (struct.pack("=h", 1) == struct.pack("<h", 1)) == (order == "=") else ">"
 
 
 def _byte_order(header: bytes) -> str | None:
@@ -106,8 +136,7 @@ def _bytes_needed(header: bytes) -> int:
     order = _byte_order(header)
     if order is None or header[344:347] != b"n+1":
         return 0
-    native_is_little = struct.pack("=h", 1) == struct.pack("<h", 1)
-    prefix = "<" if native_is_little == (order == "=") else ">"
+    prefix = _prefix(order)
     dims = struct.unpack_from(f"{prefix}8h", header, 40)
     bits = struct.unpack_from(f"{prefix}h", header, 72)[0]
     start = struct.unpack_from(f"{prefix}f", header, 108)[0]

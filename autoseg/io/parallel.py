@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from autoseg.errors import RunError
+from autoseg.io.pool import in_pool
+from autoseg.io.ram import free_bytes, peak_bytes, workers_that_fit
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +33,26 @@ def map_cases(
         Defined at the top of a module (or a functools.partial of such a function), so that a spawned process can import it.
     items : sequence
     workers : int
-        Most processes to use. Work starts in this process; a pool takes over once what is left is measured to repay its start.
+        Most processes to use; fewer where the memory that is free (`io.ram`) does not hold as many as this process has become large with
+        the first items. Work starts in this process; a pool takes over once what is left is measured to repay its start.
     progress : callable(done, total), optional
+
+    Raises
+    ------
+    RunError
+        If a worker dies of the same item again and again.
 
     Notes
     -----
-    At most two items per worker are under way, so that results never pile up in memory. An exception in a worker is raised here.
+    At most two items per worker are under way, so that results never pile up in memory. An exception in a worker is raised here. An item
+    whose worker dies is given to another one, with fewer beside it (`io.pool`).
     """
     fastest = 0.0
     for done, item in enumerate(items):
         if workers > 1 and _pool_pays(fastest, len(items) - done, workers):
-            yield from _in_pool(function, items, workers=workers, done=done, progress=progress)
+            used = _planned(workers, len(items) - done)
+            for number, result in enumerate(in_pool(function, items[done:], workers=used), start=done + 1):
+                yield _report(result, number, len(items), progress)
             return
         begun = time.perf_counter()
         result = function(item)
@@ -56,35 +62,17 @@ def map_cases(
         yield _report(result, done + 1, len(items), progress)
 
 
+def _planned(workers: int, left: int) -> int:
+    wanted = min(workers, left)
+    used = workers_that_fit(wanted, peak_bytes(), free_bytes())
+    if used < wanted:
+        log.info("%d instead of %d processes: each may become as large as this one has, %.1f GB", used, wanted, peak_bytes() / 1e9)
+    return used
+
+
 def _pool_pays(seconds_each: float, left: int, workers: int) -> bool:
     used = min(workers, left)
     return seconds_each * left - (START_S + seconds_each * left / used) > WORTH_S
-
-
-def _in_pool(
-    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, done: int, progress: Progress | None
-) -> Iterator[Result]:
-    used = min(workers, len(items) - done)
-    log.debug("%d processes take over after %d of %d cases", used, done, len(items))
-    waiting: deque[Future[Result]] = deque()
-    with ProcessPoolExecutor(used, mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            for item in items[done:]:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 2 * used:
-                    done += 1
-                    yield _report(waiting.popleft().result(), done, len(items), progress)
-            while waiting:
-                done += 1
-                yield _report(waiting.popleft().result(), done, len(items), progress)
-        except BrokenProcessPool:
-            raise RunError(
-                f"a process that was reading cases ended without a word after {done} of {len(items)}; most often the machine ran out of "
-                f"memory: --workers {used // 2} needs less of it"
-            ) from None
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _report(result: Result, done: int, total: int, progress: Progress | None) -> Result:

@@ -6,13 +6,14 @@ SimpleITK returns truncated jpg and bmp files as if they were whole; it serves 1
 from __future__ import annotations
 
 import contextlib
+import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from autoseg.geometry import Geometry
-from autoseg.io.decoded import DAMAGED, MAX_COMPRESSION, Decoded, channels_first, unreadable
+from autoseg.io.decoded import DAMAGED, Decoded, channels_first, check_size, unreadable
 from autoseg.io.volumes import read_itk
 
 if TYPE_CHECKING:
@@ -33,44 +34,48 @@ def read_picture(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
     DataError
         If it is no such file, truncated or damaged, animated, or larger than its bytes can hold.
     """
-    if _is_deep_colour(path):
+    if _is_deep_colour(_head(path)):
         return _read_deep_colour(path)
+    return _read(path, path, path.stat().st_size, keep_palette_indices)
+
+
+def read_picture_bytes(data: bytes, path: Path) -> Decoded:
+    """A picture that lies in another file, `path`, as the bytes of a png, jpg or bmp file; otherwise as `read_picture`."""
+    if _is_deep_colour(data[:26]):
+        raise unreadable(path, "holds a picture of 16-bit colours", "save it as a file of its own beside it")
+    return _read(path, io.BytesIO(data), len(data), False)
+
+
+def _read(path: Path, source: Path | BinaryIO, size: int, keep_palette_indices: bool) -> Decoded:
     from PIL import ImageOps, UnidentifiedImageError
 
     try:
-        with _open(path) as picture:
+        with _open(source) as picture:
             _check_header(picture, path)
             picture.load()
             upright = ImageOps.exif_transpose(picture)
             return _decode(upright, keep_palette_indices)
     except UnidentifiedImageError:
-        raise unreadable(path, _no_image(path), DAMAGED) from None
+        raise unreadable(path, f"holds {size} bytes that are no image in a known format", DAMAGED) from None
     except (OSError, SyntaxError, ValueError) as error:  # pillow raises SyntaxError for damaged png chunks
         raise unreadable(path, f"is truncated or damaged ({error})", DAMAGED) from None
 
 
-def _open(path: Path) -> Image:
+def _open(source: Path | BinaryIO) -> Image:
     """Pillow's lazy image."""
     from PIL import Image
 
     # Pillow stops at 180 million pixels, for all of a process; `_check_header` holds a file's size against its header instead.
     Image.MAX_IMAGE_PIXELS = None
-    return Image.open(path)
-
-
-def _no_image(path: Path) -> str:
-    size = path.stat().st_size
-    return "is empty (0 bytes)" if size == 0 else f"holds {size} bytes that are no image in a known format"
+    # The whole of pillow's formats is not opened to bytes inside of other files.
+    return Image.open(source, formats=None if isinstance(source, Path) else ("PNG", "JPEG", "BMP"))
 
 
 def _check_header(picture: Image, path: Path) -> None:
     frames = getattr(picture, "n_frames", 1)
     if frames > 1:
         raise unreadable(path, f"is animated ({frames} frames)", "save each frame as an image of its own")
-    declared = picture.width * picture.height * len(picture.getbands()) // (8 if picture.mode == "1" else 1)
-    size = path.stat().st_size
-    if declared > MAX_COMPRESSION * size:
-        raise unreadable(path, f"is damaged: its header says {picture.width}x{picture.height}, more than {size} bytes can hold", DAMAGED)
+    check_size(path, picture.width * picture.height * len(picture.getbands()) // (8 if picture.mode == "1" else 1))
 
 
 def _decode(picture: Image, keep_palette_indices: bool) -> Decoded:
@@ -87,13 +92,16 @@ def _decode(picture: Image, keep_palette_indices: bool) -> Decoded:
     return Decoded(array=channels_first(array, array.ndim == 3), geometry=geometry, has_alpha=picture.mode in ("LA", "RGBA"))
 
 
-def _is_deep_colour(path: Path) -> bool:
-    """True for a png of 16 bits with more than one channel (IHDR: bit depth at byte 24, colour type at byte 25)."""
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
-            head = stream.read(26)
+            return stream.read(26)
     except OSError as error:
         raise unreadable(path, f"cannot be read ({error.strerror})") from None
+
+
+def _is_deep_colour(head: bytes) -> bool:
+    """True for a png of 16 bits with more than one channel (IHDR: bit depth at byte 24, colour type at byte 25)."""
     return len(head) == 26 and head.startswith(b"\x89PNG") and head[24] == 16 and head[25] != 0
 
 

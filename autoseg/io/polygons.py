@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.errors import DataError
+from autoseg.errors import DataError, FileFormatError
 from autoseg.io.atomic import write_text
 from autoseg.io.decoded import unreadable
+from autoseg.io.json_files import read_plain_json
 from autoseg.io.outlines import trace_outlines
 from autoseg.labels import Mask
+
+#: Coordinates further from the image than this are no pixels; arithmetic with them would overflow.
+MAX_COORDINATE = 1_000_000
 
 _POLYGON_TYPES = ("poly_seg", "polygon")
 
@@ -46,7 +50,7 @@ def fill_polygon(mask: Mask, points: NDArray[np.float64]) -> None:
     Raises
     ------
     ValueError
-        If there are fewer than 3 distinct points, a coordinate is not finite, or all of it lies outside the image.
+        If there are fewer than 3 distinct points, a coordinate is not finite or absurd, or all of it lies outside the image.
 
     Notes
     -----
@@ -57,6 +61,8 @@ def fill_polygon(mask: Mask, points: NDArray[np.float64]) -> None:
         raise ValueError(f"a polygon needs at least 3 points [x, y], got {len(points)}")
     if not np.isfinite(points).all():
         raise ValueError("a coordinate is not finite")
+    if np.abs(points).max() > MAX_COORDINATE:
+        raise ValueError(f"a coordinate lies beyond {MAX_COORDINATE:,} pixels")
     if len(np.unique(points, axis=0)) < 3:
         raise ValueError("fewer than 3 of its points differ")
     (low_x, low_y), (high_x, high_y) = points.min(axis=0), points.max(axis=0)
@@ -135,13 +141,9 @@ def read_polygons(path: Path) -> list[Polygon]:
         Naming the file and each annotation that is no polygon.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise unreadable(path, f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise unreadable(path, "is not valid JSON: nested too deeply") from None
-    except (OSError, ValueError) as error:
-        raise unreadable(path, f"cannot be read ({error})") from None
+        content = read_plain_json(path)
+    except FileFormatError as error:
+        raise DataError([str(error)]) from None
     annotations = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(annotations, list):
         raise unreadable(path, 'has no list "annotations"', "expected HandBone's form: annotations with label, type poly_seg and points")
@@ -188,7 +190,7 @@ def _polygon(annotation: Any) -> Polygon:
         raise ValueError(f"must be an object, got {type(annotation).__name__}")
     label, kind = annotation.get("label"), annotation.get("type", _POLYGON_TYPES[0])
     if not isinstance(label, str) or not label:
-        raise ValueError(f"label must be a class name, got {label!r}")
+        raise ValueError(f"label must be a class name, got {json.dumps(label)}")
     if kind not in _POLYGON_TYPES:
         raise ValueError(f"{label!r} has the type {kind!r}, expected {_POLYGON_TYPES[0]!r}")
     try:

@@ -76,7 +76,7 @@ def draw_regions(regions: Sequence[Region], classes: Sequence[str], ignore: str,
     for region in regions:
         by_class.setdefault(region.label, []).append(region)
     problems = [
-        f"{source}: {region.where}: its class {region.label!r} is not declared; declared are {', '.join(classes)}"
+        f"{source}: {region.where}: the class {region.label!r} is not declared; declared are {', '.join(classes)}"
         for label in sorted(set(by_class) - {*classes, ignore})
         for region in by_class[label][:1]
     ]

@@ -46,10 +46,12 @@ def decode_rle(text: str, shape: tuple[int, int]) -> Mask:
         raise ValueError(f"run lengths must be whole numbers, got {text[:60]!r}") from None
     if runs.size % 2:
         raise ValueError(f"run lengths must be pairs of start and length, got {runs.size} numbers")
+    size = shape[0] * shape[1]
+    # Numbers beyond the image are wrong whatever they mean, and kept within it their sums cannot overflow.
+    within = bool(((runs >= 0) & (runs <= size)).all())
     starts, lengths = runs[0::2] - 1, runs[1::2]
     ends = starts + lengths
-    size = shape[0] * shape[1]
-    if (starts < 0).any() or (lengths < 1).any() or (ends > size).any() or (starts[1:] < ends[:-1]).any():
+    if not within or (starts < 0).any() or (lengths < 1).any() or (ends > size).any() or (starts[1:] < ends[:-1]).any():
         raise ValueError(f"runs must ascend without overlap within 1 to {size}, the pixels of {shape}; got {text[:60]!r}")
     steps = np.zeros(size + 1, np.int8)
     steps[starts] += 1

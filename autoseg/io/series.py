@@ -24,7 +24,7 @@ from autoseg.io.orientation import Orientation, orientation_of
 from autoseg.io.volumes import itk_geometry, read_header
 
 POSITION, DIRECTIONS = "0020|0032", "0020|0037"
-SERIES, DESCRIPTION, NUMBER = "0020|000e", "0008|103e", "0020|0011"
+SERIES, NUMBER = "0020|000e", "0020|0011"
 #: Steps between slices may differ by this share of the usual one: headers are rounded.
 STEP_TOLERANCE = 0.02
 
@@ -62,7 +62,8 @@ def is_series(folder: Path) -> bool:
     if not any(len({tuple(header.position) for header in members}) > 1 for members in series.values()):
         return False
     if len(series) > 1:
-        named = ", ".join(sorted(f"{_title(members[0].tags)} ({len(members)} files)" for members in series.values()))
+        # By their numbers and files: a description is free text, in which names of persons stand as well.
+        named = ", ".join(sorted(f"{_title(members[0])} ({len(members)} files)" for members in series.values()))
         raise unreadable(folder, f"holds the slices of {len(series)} series: {named}", "put each series into a folder of its own")
     return True
 
@@ -165,5 +166,5 @@ def _grid(folder: Path, headers: list[_Header]) -> Geometry:
     )
 
 
-def _title(tags: Tags) -> str:
-    return tags.get(DESCRIPTION) or f"number {tags.get(NUMBER) or 'unknown'}"
+def _title(header: _Header) -> str:
+    return f"number {header.tags.get(NUMBER) or 'unknown'} with {header.path.name}"

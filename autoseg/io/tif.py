@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.geometry import Geometry
-from autoseg.io.decoded import DAMAGED, MAX_COMPRESSION, Decoded, channels_first, unreadable
+from autoseg.io.decoded import DAMAGED, Decoded, channels_first, check_size, unreadable
 from autoseg.io.volumes import read_itk
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # The last but one is how ImageJ itself writes the micro sign, as text.
 _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "µm": 1e-3, "\\u00b5m": 1e-3, "nm": 1e-6}
+#: Bytes of pixels from which on a file without compression is mapped into memory instead of read into it.
+LARGE = 2**26
 _CENTIMETRES = 3  # ResolutionUnit; 2, inches, is what printers' software writes and says nothing about an object
 
 
@@ -42,15 +44,10 @@ def read_tif(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
         with tifffile.TiffFile(path) as file:
             if not file.pages or not file.series:
                 raise unreadable(path, "holds no image: truncated or damaged", DAMAGED)
-            size, declared = path.stat().st_size, file.series[0].nbytes
-            if declared > MAX_COMPRESSION * size:
-                raise unreadable(
-                    path, f"is damaged: its header asks for {declared} bytes of pixels, more than its {size} can hold", DAMAGED
-                )
+            check_size(path, file.series[0].nbytes)
             return _decode(file, path, keep_palette_indices)
     except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError) as error:
-        reason = "is empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else f"is truncated or damaged ({error})"
-        raise unreadable(path, reason, DAMAGED) from None
+        raise unreadable(path, f"is truncated or damaged ({error})", DAMAGED) from None
 
 
 def _decode(file: tifffile.TiffFile, path: Path, keep_palette_indices: bool) -> Decoded:
@@ -78,6 +75,11 @@ def _decode(file: tifffile.TiffFile, path: Path, keep_palette_indices: bool) -> 
 
 
 def _pixels(series: tifffile.TiffPageSeries, path: Path) -> NDArray[Any]:
+    if series.nbytes >= LARGE and series.dataoffset is not None and series.keyframe.is_memmappable:
+        # Pages that are read come from the file, and go without being written anywhere when memory is short.
+        mapped: NDArray[Any] = series.asarray(out="memmap")
+        if mapped.dtype.isnative:
+            return mapped
     try:
         return series.asarray()
     except ValueError as error:

@@ -118,9 +118,10 @@ def _undeclared(unknown: set[int], dataset: Dataset) -> tuple[str, str]:
 
 def _from_masks(dataset: Dataset, truth: Truth, geometry: Geometry, *, image: Path) -> CodeMap:
     files = dict(zip(truth.classes, truth.files, strict=True))
-    unknown = [path for name, path in files.items() if name not in dataset.classes and name != IGNORE]
+    unknown = [(name, path) for name, path in files.items() if name not in dataset.classes and name != IGNORE]
     if unknown:
-        raise DataError([f"{path}: its class is not declared; declared are {', '.join(dataset.classes)}" for path in unknown])
+        declared = ", ".join(dataset.classes)
+        raise DataError([f"{path}: the class {name!r} is not declared; declared are {declared}" for name, path in unknown])
 
     read = partial(read_mask, geometry=geometry, image=image, any_spacing=dataset.spacing is not None)
 
@@ -161,7 +162,8 @@ def _from_polygons(dataset: Dataset, truth: Truth, geometry: Geometry) -> CodeMa
     polygons = read_polygons(path)
     unknown = sorted({polygon.label for polygon in polygons} - set(dataset.classes))
     if unknown:
-        raise unreadable(path, f"holds the undeclared classes {', '.join(unknown)}", f"declared are {', '.join(dataset.classes)}")
+        declared = ", ".join(dataset.classes)
+        raise DataError([f"{path}: the class {name!r} is not declared; declared are {declared}" for name in unknown])
     try:
         return encode_masks((draw_class(polygons, name, geometry.shape) for name in dataset.classes), geometry.shape)
     except ValueError as error:

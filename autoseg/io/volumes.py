@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.geometry import Geometry
-from autoseg.io.decoded import Decoded, channels_first, unreadable
+from autoseg.io.decoded import DAMAGED, Decoded, channels_first, check_size, unreadable
 from autoseg.io.filenames import image_suffix
 from autoseg.io.nifti import check_complete
 from autoseg.io.orientation import orientation_of
@@ -68,7 +69,7 @@ def read_itk(path: Path) -> sitk.Image:
         with quiet():
             image: sitk.Image = reader.Execute()
     except RuntimeError as error:
-        raise unreadable(path, f"cannot be read as an image ({itk_reason(error)})", "replace or remove it") from None
+        raise unreadable(path, f"cannot be read as an image ({itk_reason(error)})", DAMAGED) from None
     return image
 
 
@@ -91,6 +92,10 @@ def read_volume(path: Path) -> Decoded:
     """
     if image_suffix(path) in (".nii", ".nii.gz"):
         check_complete(path)
+    else:
+        # The pixels must lie in the file itself: a header that names another file could name any file.
+        header = read_header(path)
+        check_size(path, math.prod(header.GetSize()) * header.GetNumberOfComponents())
     image = read_itk(path)
     array = channels_first(*itk_pixels(image, path))
     geometry = itk_geometry(image)
@@ -134,7 +139,7 @@ def read_header(path: Path) -> sitk.ImageFileReader:
         with quiet():
             reader.ReadImageInformation()
     except RuntimeError as error:
-        raise unreadable(path, f"cannot be read as an image ({itk_reason(error)})", "replace or remove it") from None
+        raise unreadable(path, f"cannot be read as an image ({itk_reason(error)})", DAMAGED) from None
     return reader
 
 

@@ -9,8 +9,7 @@ import pytest
 from autoseg.io.json_files import load_json
 from autoseg.plan import Plan
 from autoseg.planners import PLANNERS
-from tests.badinput.test_commands import PLAN, TRAIN_2, assert_refused, check_refused, edit, stage
-from tests.badinput.test_datasets import contents
+from tests.badinput.bad import PLAN, TRAIN_2, assert_refused, check_refused, contents, edit, stage
 from tests.cli.conftest import Autoseg
 
 PLANNING = ("plan_and_preprocess", "--gpu-memory", 4, "--workers", 1)

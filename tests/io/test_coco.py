@@ -96,7 +96,7 @@ def test_a_data_set(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["a"], block(0, 2, 0, 2) | block(3, 5, 3, 6))  # two annotations, one of them a crowd
     np.testing.assert_array_equal(found["b"], block(1, 4, 1, 4))  # overlaps the first
     assert not any(mask.any() for mask in masks(dataset, 2).values())  # an image without annotations
-    assert check_dataset(dataset) == []
+    assert check_dataset(dataset).problems == ()
 
 
 def test_splits_of_several_files(tmp_path: Path) -> None:
@@ -215,13 +215,13 @@ def test_all_bad_annotations_of_an_image_are_named(tmp_path: Path) -> None:
     segmentations = [[[1, 1, 3, 3, 5, 5]], None, [[2, 1, 4, 1, 4, 3]]]
     annotations = [{"id": k, "image_id": 0, "category_id": 1, "segmentation": each} for k, each in enumerate(segmentations)]
     path = make_bad(tmp_path, annotations=annotations)
-    assert check_dataset(read_dataset(tmp_path)) == [
+    assert check_dataset(read_dataset(tmp_path)).problems == (
         f"{path}: annotation 0 ('x'): the polygon has no area: its points lie on a line",
         f"{path}: annotation 1 ('x'): has no segmentation; a box alone says nothing of the pixels in it",
-    ]
+    )
 
 
 def test_an_image_of_another_size(tmp_path: Path) -> None:
     path = make_bad(tmp_path, images=[{"id": 0, "file_name": "a.png", "width": 6, "height": 8}])
-    (problem,) = check_dataset(read_dataset(tmp_path))
+    (problem,) = check_dataset(read_dataset(tmp_path)).problems
     assert problem == f"{path}: image 0 is 6x8 there, a.png is 8x6; was the image resized or turned after it was annotated?"

@@ -241,7 +241,7 @@ def test_a_header_of_a_huge_image_is_refused(tmp_path: Path) -> None:
     packed = b"IDAT" + zlib.compress(b"\0" * 1000)
     data += struct.pack(">I", len(packed) - 4) + packed + struct.pack(">I", zlib.crc32(packed))
     (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(DataError, match=r"a\.png: is damaged: its header says 200000x200000, more than \d+ bytes can hold"):
+    with pytest.raises(DataError, match=r"a\.png: is damaged: its header asks for 40,000,000,000 bytes of pixels, more than"):
         read_image([tmp_path / "a.png"])
 
 
@@ -249,7 +249,7 @@ def test_a_header_of_a_huge_image_is_refused(tmp_path: Path) -> None:
 def test_values_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
     array = RAMP.astype(np.float32)
     array[2, 3] = value
-    with pytest.raises(DataError, match=r"a\.mha: holds 1 values that are NaN or infinite"):
+    with pytest.raises(DataError, match=r"a\.mha: holds 1 value that is NaN or infinite"):
         read_image([write_volume(tmp_path / "a.mha", array)])
 
 

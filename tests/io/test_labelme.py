@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from autoseg.errors import DataError
 from autoseg.io.cases import read_case
 from autoseg.io.check import check_dataset
+from autoseg.io.images import read_image
 from autoseg.io.labelme import is_labelme, read_labelme
 from autoseg.io.layouts import read_dataset
 from tests.io.make import RAMP, make_labelme, write_json, write_picture
@@ -71,7 +73,7 @@ def test_a_data_set(tmp_path: Path) -> None:
     assert labels is not None
     assert [int(labels.mask(k).sum()) for k in (0, 1)] == [9 + 4, 4]  # two shapes of b2 are united, b10 lies upon them
     assert labels.ignored().sum() == 8
-    assert check_dataset(dataset) == []
+    assert check_dataset(dataset).problems == ()
 
 
 def test_images_without_a_file_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -114,7 +116,7 @@ def test_bad_shapes(tmp_path: Path, given: object, said: str) -> None:
         (shape([[20, 20], [30, 20], [30, 30]]), "lies outside the image of 8x6 pixels"),
         (shape([[1, 1]], "circle"), "a circle has 2 points, got 1"),
         (shape([[1, 1]] * 3, "rectangle"), "a rectangle has 2 or 4 points, got 3"),
-        (shape([[6, 4]], "mask", mask=encoded(np.full((3, 3), 255, np.uint8))), "its mask of the shape (3, 3) at x 6, y 4 does not fit"),
+        (shape([[6, 4]], "mask", mask=encoded(np.full((3, 3), 255, np.uint8))), "its mask of 3x3 at x 6, y 4 does not fit"),
         (shape([[0, 0]], "mask", mask="%%"), "its mask cannot be read"),
         (shape([[0, 0]], "mask"), "its mask cannot be read"),
     ],
@@ -122,7 +124,7 @@ def test_bad_shapes(tmp_path: Path, given: object, said: str) -> None:
 def test_shapes_that_cannot_be_drawn(tmp_path: Path, given: object, said: str) -> None:
     write_picture(tmp_path / "a.png", RAMP)
     path = write_json(tmp_path / "a.json", {"shapes": [given], "imagePath": "a.png"})
-    (problem,) = check_dataset(read_dataset(tmp_path))
+    (problem,) = check_dataset(read_dataset(tmp_path)).problems
     assert problem.startswith(str(path))
     assert said in problem
 
@@ -133,3 +135,50 @@ def test_two_files_of_one_image(tmp_path: Path) -> None:
         write_json(tmp_path / f"{name}.json", {"shapes": [shape(SQUARE)], "imagePath": "a.png"})
     with pytest.raises(DataError, match=r"b\.json: .*a\.png has shapes in .*a\.json, too"):
         read_dataset(tmp_path)
+
+
+def embed(root: Path, name: str, picture: NDArray[np.uint8] = RAMP) -> None:
+    """Put a file's image into it, and take away the one beside it."""
+    path = root / f"{name}.json"
+    write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "imageData": encoded(picture)})
+    path.with_suffix(".png").unlink()
+
+
+def test_images_inside_the_files(tmp_path: Path) -> None:
+    beside = read_dataset(make_labelme(tmp_path / "beside"))
+    embed(make_labelme(tmp_path / "inside"), "x1")
+    embed(tmp_path / "inside", "test/t")
+    inside = read_dataset(tmp_path / "inside")
+    assert [case.name for case in inside.train + inside.test] == ["x1", "x2", "t"]
+    assert inside.train[0].images == (tmp_path / "inside/x1.json",)
+    for a, b in zip(inside.train + inside.test, beside.train + beside.test, strict=True):
+        found, expected = read_case(inside, a), read_case(beside, b)
+        np.testing.assert_array_equal(found.image, expected.image)
+        assert found.labels is not None
+        assert expected.labels is not None
+        np.testing.assert_array_equal(found.labels.codes, expected.labels.codes)
+    assert check_dataset(inside).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("no base64!", "x1.json: its imageData is damaged"),
+        (base64.b64encode(b"text").decode(), "x1.json: holds 4 bytes that are no image"),
+        (encoded(np.zeros((600, 600), np.uint8))[:-400], "x1.json: "),
+        (None, "x1.json: imagePath: there is no image 'x1.png'"),
+        ("", "x1.json: imagePath: there is no image 'x1.png'"),
+    ],
+)
+def test_an_image_inside_that_cannot_be_read(tmp_path: Path, data: str | None, message: str) -> None:
+    path = make_labelme(tmp_path) / "x1.json"
+    write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "imageData": data})
+    (tmp_path / "x1.png").unlink()
+    with pytest.raises(DataError) as caught:
+        read_case(dataset := read_dataset(tmp_path), dataset.train[0])
+    assert message in str(caught.value)
+
+
+def test_json_of_another_kind_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is no image: it is JSON without LabelMe's imageData"):
+        read_image([write_json(tmp_path / "a.json", {"a": 1})])

@@ -28,7 +28,7 @@ def test_masks_without_a_description(tmp_path: Path) -> None:
     labels = read_case(dataset, dataset.train[0]).labels
     assert labels is not None
     assert [int(labels.mask(k).sum()) for k in range(3)] == [4, 4, 4]
-    assert check_dataset(dataset) == []
+    assert check_dataset(dataset).problems == ()
 
 
 def test_maps_without_a_description(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_binary_map_of_255_is_one_class(tmp_path: Path) -> None:
     dataset = read_dataset(make_maps(tmp_path, value=255))
     assert dataset.classes == ("class 1",)
     assert dataset.values == {255: ("class 1",)}
-    assert check_dataset(dataset) == []
+    assert check_dataset(dataset).problems == ()
 
 
 def test_described_maps(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_nnunet_regions(tmp_path: Path) -> None:
     assert loaded.labels is not None
     assert [int(loaded.labels.mask(k).sum()) for k in range(2)] == [16, 8]
     assert loaded.labels.ignored().sum() == 8
-    assert check_dataset(dataset, workers=2) == []
+    assert check_dataset(dataset, workers=2).problems == ()
 
 
 def test_decathlon_labels_the_other_way_round(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_handbone(tmp_path: Path) -> None:
     loaded = read_case(dataset, dataset.train[0], 1)
     assert loaded.labels is not None
     np.testing.assert_array_equal(loaded.labels.mask(3), square().astype(bool))
-    assert check_dataset(dataset) == []
+    assert check_dataset(dataset).problems == ()
 
 
 def test_handbone_keeps_the_competitions_order(tmp_path: Path) -> None:

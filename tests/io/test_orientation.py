@@ -173,7 +173,7 @@ def test_channels_lie_alike(tmp_path: Path) -> None:
     image = read_image([tmp_path / "a.nii", tmp_path / "b.nii"])
     np.testing.assert_array_equal(image.array, np.stack([PHANTOM] * 2))
     tifffile.imwrite(tmp_path / "c.tif", PHANTOM, photometric="minisblack")
-    with pytest.raises(DataError, match="only one of them says how it lies; convert all channels to one format"):
+    with pytest.raises(DataError, match=r"a header of how it lies in space, the first channel, .*; convert all channels to one format"):
         read_image([tmp_path / "a.nii", tmp_path / "c.tif"])
 
 

@@ -26,7 +26,7 @@ def test_vnc(shared_data: Path) -> None:
     dataset = read_dataset(shared_data / "VNC")
     assert dataset.classes == ("membrane", "mitochondrion", "synapse")
     assert [case.name for case in dataset.train] == [f"{k:02d}" for k in range(20)]
-    assert check_dataset(dataset) == []
+    assert check_dataset(dataset).problems == ()
     assert channels_of(dataset) == 1
     for case in dataset.train:
         loaded = read_case(dataset, case, 1)
@@ -40,7 +40,7 @@ def test_nuclei(shared_data: Path) -> None:
     dataset = read_dataset(shared_data / "Nuclei")
     assert len(dataset.train) == 100
     assert dataset.values == {1: ("class 1",)}
-    assert check_dataset(dataset) == []
+    assert check_dataset(dataset).problems == ()
     assert channels_of(dataset) == 3  # 23 of 100 are in colour, the others grey in RGBA
     assert {read_case(dataset, case, 3).image.shape[0] for case in dataset.train} == {3}
 
@@ -49,7 +49,7 @@ def test_hippocampus(shared_data: Path, tmp_path: Path) -> None:
     dataset = read_dataset(shared_data / "Dataset004_Hippocampus")
     assert (dataset.classes, dataset.channels) == (("Anterior", "Posterior"), ("MRI",))
     assert len(dataset.train) == 208
-    assert check_dataset(dataset) == []
+    assert check_dataset(dataset).problems == ()
     assert channels_of(dataset) == 1
     case = dataset.train[0]
     loaded = read_case(dataset, case, 1)

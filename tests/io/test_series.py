@@ -146,7 +146,8 @@ def test_several_series_in_a_folder(tmp_path: Path) -> None:
     write_dicom(
         folder / "scout", RAMP, {0x0020_000E: "1.2.8", 0x0020_0032: "0\\0\\0", 0x0020_0037: "1\\0\\0\\0\\0\\-1", 0x0008_103E: "scout"}
     )
-    with pytest.raises(DataError, match=r"ct: holds the slices of 2 series: scout \(1 files\), thin \(4 files\); put each series into"):
+    said = r"ct: holds the slices of 2 series: number unknown with IM0001 \(4 files\), number unknown with scout \(1 files\); put each"
+    with pytest.raises(DataError, match=said):
         find_inputs(folder)
 
 

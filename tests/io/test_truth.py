@@ -136,7 +136,7 @@ def test_a_smoothed_mask(tmp_path: Path) -> None:
 
 def test_a_mask_of_an_undeclared_class(tmp_path: Path) -> None:
     message = problem(Truth(kind="masks", files=(write_picture(tmp_path / "z.png", square()),), classes=("z",)))
-    assert "its class is not declared; declared are a, b" in message
+    assert "the class 'z' is not declared; declared are a, b" in message
 
 
 def test_a_case_reports_image_and_labels_at_once(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg.case import Case, Dataset, Truth
 from autoseg.errors import DataError
 from autoseg.io.filenames import natural_key
-from autoseg.io.labelme import is_labelme, read_labelme
+from autoseg.io.labelme import holds_picture, is_labelme, read_labelme
 from autoseg.io.layouts.base import Layout
 from autoseg.io.layouts.lookup import ImageLookup, case_names, files_like, is_test
 from autoseg.io.layouts.patients import dicom_groups
@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 
 
 class LabelMeLayout(Layout):
-    """One file of shapes per image; those in a folder "test" are test images. Classes are the labels, in natural order.
+    """One file of shapes per image, which lies beside it or, if it does not, inside the file (imageData).
 
+    Those in a folder "test" are test images. Classes are the labels, in natural order.
     A label "ignore" marks unlabelled pixels. Images without a file are not labelled yet and are left out.
     """
 
@@ -63,7 +64,7 @@ def _cases(files: list[Path], root: Path) -> tuple[list[Case], set[str]]:
     for path in files:
         try:
             image_path, regions = read_labelme(path)
-            image = lookup.find(image_path, [path.parent])
+            image = _find(lookup, image_path, path)
         except DataError as error:
             problems += error.problems
             continue
@@ -76,8 +77,18 @@ def _cases(files: list[Path], root: Path) -> tuple[list[Case], set[str]]:
         labels |= {region.label for region in regions}
     if problems:
         raise DataError(problems)
-    if unlabelled := lookup.count - len(found):
+    if unlabelled := lookup.count - len(found.keys() - set(files)):
         log.warning("%s: %d images have no LabelMe file and are left out", root, unlabelled)
-    named = zip(case_names(list(found), root), found.items(), strict=True)
+    named = zip(case_names([path.with_suffix("") if path in files else path for path in found], root), found.items(), strict=True)
     cases = (Case(name=name, images=(image,), truth=Truth(kind="labelme", files=(path,))) for name, (image, path) in named)
     return sorted(cases, key=lambda case: natural_key(case.name)), labels
+
+
+def _find(lookup: ImageLookup, name: str, file: Path) -> Path:
+    """The image that a file names; the file itself if there is none and the image lies inside."""
+    try:
+        return lookup.find(name, [file.parent])
+    except ValueError:
+        if holds_picture(file):
+            return file
+        raise

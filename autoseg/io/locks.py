@@ -1,0 +1,193 @@
+"""A folder that one process works in: a second one is refused, and told who has it.
+
+The lock is a file that names its owner, kept locked by the kernel (flock) for as long as the owner lives: it ends with the process, however
+that ends. Where the file system knows no such locks, and where it does not carry them to other machines, the owner named in the file
+counts: by its start time on this machine, by its sign of life (the file's time, renewed every `SIGN_S` seconds) on another one.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from autoseg.errors import RunError
+from autoseg.io.processes import Process, is_gone, this_process
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: the owner named in the file counts there
+    fcntl = None  # type: ignore[assignment]
+
+#: Seconds between two signs of life, and after which an owner on another machine that gave none counts as gone.
+SIGN_S, GONE_S = 20.0, 120.0
+#: What a file system says that knows no locks.
+UNKNOWN = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
+
+
+class Lock:
+    """A lock that is held; from `locked`.
+
+    Parameters
+    ----------
+    path : Path
+    handle : int
+        The open file.
+    made : sequence of Path
+        Folders that were made for it, the innermost first; they go with it if nothing else came into them.
+    """
+
+    def __init__(self, path: Path, handle: int, made: Sequence[Path] = ()) -> None:
+        self.path, self._handle, self._made = path, handle, made
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._give_signs, name="autoseg-lock", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """RunError if the folder was removed, or replaced by another one, since it was locked."""
+        if not _is_at(self.path, self._handle):
+            folder = self.path.parent
+            what = "was replaced by another folder" if folder.is_dir() else "was removed"
+            raise RunError(f"{folder} {what} while this command worked in it. It stops here; the command can be given again.")
+
+    def release(self) -> None:
+        """Let others have the folder."""
+        self._ended.set()
+        self._thread.join()
+        try:
+            # Nobody's from here on: who waits with the file open must not take the name in it for an owner that lives.
+            os.ftruncate(self._handle, 0)
+            if _is_at(self.path, self._handle):
+                self.path.unlink(missing_ok=True)
+        finally:
+            os.close(self._handle)
+        _remove_empty(self._made)
+
+    def _give_signs(self) -> None:
+        while not self._ended.wait(SIGN_S):
+            try:
+                os.utime(self._handle)
+            except OSError:
+                return
+
+
+@contextmanager
+def locked(path: Path, doing: str) -> Iterator[Lock]:
+    """Hold the lock `path` while the block runs.
+
+    Parameters
+    ----------
+    path : Path
+        Of the lock's file; its folder is made if need be.
+    doing : str
+        What the folder is used for, such as "trained".
+
+    Raises
+    ------
+    RunError
+        If another process has it; names its number and machine.
+    """
+    lock = _take(path, doing)
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def refuse_if_locked(path: Path, doing: str) -> None:
+    """RunError if another process holds the lock `path`; nothing is made."""
+    if path.is_file():
+        _take(path, doing).release()
+
+
+def _take(path: Path, doing: str) -> Lock:
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            free = _try_lock(handle)
+            owner = _read(handle)
+            if not free or (owner is not None and not _has_ended(owner, path, handle)):
+                raise RunError(_refusal(path, doing, owner))
+            if _is_at(path, handle):  # else its owner has just removed it: another one is to be made
+                _write(handle)
+                return Lock(path, handle, made)
+        except BaseException:
+            os.close(handle)
+            _remove_empty(made)
+            raise
+        os.close(handle)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def _try_lock(handle: int) -> bool:
+    """False if another process has it; True if this one has it now, or the file system knows no locks."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in UNKNOWN:
+            return True
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _has_ended(owner: Process, path: Path, handle: int) -> bool:
+    """True if the owner named in a file that could be locked is gone."""
+    gone = is_gone(owner)
+    return _is_silent(path, handle) if gone is None else gone
+
+
+def _is_silent(path: Path, handle: int) -> bool:
+    """True if the file's time is long past, on the clock of the disk that it lies on."""
+    probe = path.with_name(f"{path.name}-{os.getpid()}")
+    try:
+        probe.touch()
+        now = probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+    return now - os.fstat(handle).st_mtime > GONE_S
+
+
+def _read(handle: int) -> Process | None:
+    try:
+        return Process(**json.loads(os.pread(handle, 4096, 0)))
+    except (ValueError, TypeError):
+        return None  # empty, or cut short by the end of its owner
+
+
+def _write(handle: int) -> None:
+    data = json.dumps(asdict(this_process())).encode()
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, data, 0)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        there, ours = path.stat(), os.fstat(handle)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _refusal(path: Path, doing: str, owner: Process | None) -> str:
+    who = "another process" if owner is None else str(owner)
+    if owner is not None and is_gone(owner) is None:
+        advice = f"If that one has ended, wait {GONE_S / 60:.0f} minutes after its end, or delete {path}."
+    else:
+        advice = "Wait until it has ended, or stop it, and give the command again."
+    return f"{path.parent} is being {doing} by {who}. {advice}"
