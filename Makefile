@@ -51,7 +51,7 @@ test-data: $(INSTALLED_TEST) ## the tests marked data, on ../shared/data
 	@echo "== pytest -m data"
 	$(BIN)/python -m pytest -m data
 
-torture: $(INSTALLED_TEST) ## a hundred kills at random instants, 20 minutes on one core; nothing may be lost
+torture: $(INSTALLED_TEST) ## a hundred kills at random instants, some minutes on one core; nothing may be lost
 	@echo "== 100 kills"
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.torture
 

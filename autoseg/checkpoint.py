@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+import os
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +65,12 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write atomically: an interrupted save leaves the earlier file as it was. The SHA-256 of all else travels in the header."""
-    tensors = {NET + name: _plain(value) for name, value in checkpoint.weights.items()}
-    tensors |= {TRAINED + name: _plain(value) for name, value in checkpoint.trained.items()}
-    tensors |= {OPTIMIZER + name: _plain(value) for name, value in checkpoint.optimizer.items()}
+    """Write atomically: an interrupted save leaves the earlier file as it was. The SHA-256 of all else travels in the header.
+
+    The tensors must stay as they are while this runs; `detached` makes a checkpoint of copies.
+    """
+    groups = ((NET, checkpoint.weights), (TRAINED, checkpoint.trained), (OPTIMIZER, checkpoint.optimizer))
+    tensors = _apart({prefix + name: _plain(value) for prefix, group in groups for name, value in group.items()})
     metadata = {
         "format": FORMAT,
         "plan": to_json(checkpoint.plan),
@@ -77,7 +81,25 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     metadata["checksum"] = _checksum(tensors, metadata)
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise _of_system(error, path) from None
+
+
+def detached(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with copies of its tensors in the CPU's memory: it stays as it is while the training goes on."""
+    copies: dict[int, Tensor] = {}
+
+    def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        # Buffers that the average does not hold stand in two of the dicts.
+        for value in tensors.values():
+            if id(value) not in copies:
+                copies[id(value)] = value.detach().to("cpu", copy=True).contiguous()
+        return {name: copies[id(value)] for name, value in tensors.items()}
+
+    weights, trained, optimizer = checkpoint.weights, checkpoint.trained, checkpoint.optimizer
+    return replace(checkpoint, weights=copied(weights), trained=copied(trained), optimizer=copied(optimizer))
 
 
 def load_checkpoint(path: Path, *, advice: str = ADVICE) -> Checkpoint:
@@ -106,16 +128,24 @@ def load_checkpoint(path: Path, *, advice: str = ADVICE) -> Checkpoint:
         raise FileFormatError(f"{path} is no checkpoint of this version of autoseg ({metadata.get('format', 'no format mark')})")
     if metadata.pop("checksum", "") != _checksum(tensors, metadata):
         raise FileFormatError(f"{path} is damaged or was altered: its checksum does not fit. {advice}")
-    plan = from_json(metadata["plan"], Plan, source=f"the plan in {path}")
+    plan = from_json(metadata.get("plan", ""), Plan, source=f"the plan in {path}")
+    try:
+        stage, fold, previous, progress = (metadata[key] for key in ("stage", "fold", "previous", "progress"))
+        known = json.loads(progress)
+    except (KeyError, ValueError) as error:
+        # The checksum is no signature: a stranger's file may fit its own and hold anything.
+        raise FileFormatError(f"{path} is damaged or was altered: {error} in its header. {advice}") from None
+    if stage not in plan.stages:
+        raise FileFormatError(f"{path} is damaged or was altered: its plan has no configuration {stage}. {advice}")
     return Checkpoint(
         plan=plan,
-        stage=metadata["stage"],
-        fold=metadata["fold"],
+        stage=stage,
+        fold=fold,
         weights={name.removeprefix(NET): t for name, t in tensors.items() if name.startswith(NET)},
         trained={name.removeprefix(TRAINED): t for name, t in tensors.items() if name.startswith(TRAINED)},
         optimizer={name.removeprefix(OPTIMIZER): t for name, t in tensors.items() if name.startswith(OPTIMIZER)},
-        progress=json.loads(metadata["progress"]),
-        previous=metadata["previous"],
+        progress=known,
+        previous=previous,
     )
 
 
@@ -130,14 +160,44 @@ def read_previous_stage(path: Path) -> str | None:
     return previous if isinstance(previous, str) else None
 
 
+def read_plan(path: Path) -> Plan:
+    """The plan that a checkpoint was trained by, from the header alone; FileFormatError if the file is no checkpoint."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise FileFormatError(f"{path} is damaged or no checkpoint ({error}). {ADVICE}") from None
+    if metadata.get("format") != FORMAT:
+        raise FileFormatError(f"{path} is no checkpoint of this version of autoseg ({metadata.get('format', 'no format mark')})")
+    return from_json(metadata.get("plan", ""), Plan, source=f"the plan in {path}")
+
+
 def _plain(value: Tensor) -> Tensor:
-    # A copy in standard layout: safetensors refuses channels_last, and the caller goes on training while this is written.
-    return value.detach().to("cpu", copy=True).contiguous()
+    # In standard layout: safetensors refuses channels_last.
+    return value.detach().to("cpu").contiguous()
+
+
+def _of_system(error: SafetensorError, path: Path) -> Exception:
+    """What the system refused, a full disk for instance: safetensors says it in its own words."""
+    found = re.search(r"os error (\d+)", str(error))
+    return error if found is None else OSError(int(found[1]), os.strerror(int(found[1])), str(path))
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without two that share memory, which safetensors refuses: each but the first is copied."""
+    seen: set[int] = set()
+    result = {}
+    for name, value in tensors.items():
+        place = value.untyped_storage().data_ptr()
+        result[name] = value.clone() if place in seen else value
+        seen.add(place)
+    return result
 
 
 def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+        # The tensor's own memory, no copy: hashing it releases the interpreter's lock.
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

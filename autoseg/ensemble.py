@@ -141,4 +141,3 @@ def _mean(pairs: Sequence[tuple[Bytes, float]]) -> NDArray[np.float32]:
     for plane, weight in pairs:
         total += plane * np.float32(weight)
     return total
-

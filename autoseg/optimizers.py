@@ -37,6 +37,8 @@ class Lion(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One update from the gradients that are there."""
         assert closure is None, "steps are computed before"
+        if _is_to_skip(self):
+            return
         for group, parameter, gradient, (update,) in _with_scratch(self, 1):
             average = self.state[parameter]["exp_avg"]
             torch.lerp(average, gradient, 1 - LION_BETAS[0], out=update)
@@ -60,12 +62,21 @@ class RMSprop(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One update from the gradients that are there."""
         assert closure is None, "steps are computed before"
+        if _is_to_skip(self):
+            return
         for group, parameter, gradient, (decayed, root) in _with_scratch(self, 2):
             squares = self.state[parameter]["square_avg"]
             torch.add(gradient, parameter, alpha=group["weight_decay"], out=decayed)
             squares.mul_(RMSPROP_ALPHA).addcmul_(decayed, decayed, value=1 - RMSPROP_ALPHA)
             torch.sqrt(squares, out=root).add_(RMSPROP_EPS)
             parameter.addcdiv_(decayed, root, value=-group["lr"])
+
+
+def _is_to_skip(optimizer: torch.optim.Optimizer) -> bool:
+    """True if the step's loss was not finite: torch's fused kernels read `found_inf` on the device, here it costs a sync."""
+    found = getattr(optimizer, "found_inf", None)
+    # In a trace there is no number to read, and the tensor is of a subclass.
+    return type(found) is Tensor and bool(found)
 
 
 def _with_scratch(optimizer: torch.optim.Optimizer, num: int) -> Iterator[tuple[dict[str, Any], Tensor, Tensor, list[Tensor]]]:

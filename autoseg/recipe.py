@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 LossName = Literal["dice_ce", "dice_bce", "dice_focal", "focal", "tversky", "jaccard", "ms_ssim", "border_ce"]
 OptimizerName = Literal["sgd", "adam", "adamw", "lion", "rmsprop"]
 ScheduleName = Literal["poly", "cosine", "step", "constant", "plateau"]
+Backend = Literal["device", "workers"]
 #: Two names of one loss, Dice with cross-entropy: for exclusive classes (True) and for overlapping ones. The other losses serve both.
 LOSS_FOR: dict[LossName, bool] = {"dice_ce": True, "dice_bce": False}
 
@@ -45,6 +46,9 @@ class Augmentation:
         Smallest and largest radius of that in pixels.
     previous_removal_p : float
         Up to a quarter of the classes, at least one, is taken out of the patch.
+    backend : Backend
+        Where pixels are changed: on the device, or in processes that read ahead, by batchgenerators' transforms. Those know neither grid
+        distortion nor CLAHE nor dropout, and of `elastic_*` all but the magnitude.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -79,8 +83,15 @@ class Augmentation:
     dropout_p: float = 0.0
     dropout_rectangles: tuple[int, int] = (1, 8)
     dropout_size: tuple[float, float] = (0.05, 0.2)
+    # No part of the key that a traced memory goes by: the trace holds the device's transforms, which workers leave undone.
+    backend: Backend = field(default="device", repr=False)
 
     def __post_init__(self) -> None:
+        if self.backend not in get_args(Backend):
+            raise ValueError(f"backend must be {' or '.join(get_args(Backend))}, got {self.backend}")
+        for name in ("grid_distortion_p", "clahe_p", "dropout_p"):
+            if self.backend == "workers" and getattr(self, name) > 0:
+                raise ValueError(f"backend workers has no such transform: {name} must be 0, got {getattr(self, name):g}; or backend=device")
         for name, least, most in (
             ("previous_radius", 1, None), ("elastic_intervals", 1, None), ("elastic_magnitude", 0, 0.4), ("grid_distortion", 0, 0.9),
             ("clahe_clip", 1, None), ("dropout_rectangles", 1, None), ("dropout_size", 0, 1),
@@ -100,7 +111,9 @@ NO_AUGMENTATION = Augmentation(
 STRONG_AUGMENTATION = Augmentation(elastic_p=0.3, grid_distortion_p=0.2, clahe_p=0.1, dropout_p=0.2)
 
 #: What --augmentation may say.
-AUGMENTATIONS: dict[str, Augmentation] = {"default": Augmentation(), "none": NO_AUGMENTATION, "strong": STRONG_AUGMENTATION}
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "default": Augmentation(), "none": NO_AUGMENTATION, "strong": STRONG_AUGMENTATION, "workers": Augmentation(backend="workers"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from autoseg.errors import UsageError
 LAST_PLANNED = "last_planned.txt"
 #: The folder beside the plans' folders in results/NAME; no plan may have this name.
 PREDICTIONS = "predictions"
+SELECTION = "selection.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,10 @@ class Workspace:
     def fold_folder(self, dataset: str, plan: str, config: str, trainer: str, fold: str) -> Path:
         """results/NAME/PLAN/CONFIG-TRAINER/foldK (or fold_all)."""
         return self.run_folder(dataset, plan, config, trainer) / (f"fold{fold}" if fold.isdigit() else f"fold_{fold}")
+
+    def selection_file(self, dataset: str) -> Path:
+        """results/NAME/selection.json: the members, weights, thresholds and post-processing that `select` chose."""
+        return self.results(dataset) / SELECTION
 
     def predictions(self, dataset: str) -> Path:
         """results/NAME/predictions, which holds a folder per run of predict."""

@@ -96,6 +96,8 @@ def _of_recipe(recipe: Recipe, labels: LabelSpace) -> Iterator[Complaint]:
 def _of_augmentation(augmentation: Augmentation) -> Iterator[Complaint]:
     for field in fields(augmentation):
         path, value = f"recipe.augmentation.{field.name}", getattr(augmentation, field.name)
+        if isinstance(value, str):
+            continue
         if field.name in POSITIVE and not value[0] > 0:
             yield path, f"must be above 0, got {_text(value)}"
         elif field.name == "lowres_scale" and value[1] > 1:

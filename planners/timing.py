@@ -70,9 +70,7 @@ def _largest_in_time(candidates: Sequence[Stage], fold_s: float, measure: Callab
     return at
 
 
-def _batch_within_time(
-    stage: Stage, fold_s: float, step_s: float, measure: Callable[[Stage], float], cap: int
-) -> tuple[Stage, float]:
+def _batch_within_time(stage: Stage, fold_s: float, step_s: float, measure: Callable[[Stage], float], cap: int) -> tuple[Stage, float]:
     while 2 * stage.batch <= cap:
         larger = replace(stage, batch=2 * stage.batch)
         larger_s = measure(larger)

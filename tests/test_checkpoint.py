@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from autoseg import checkpoint as module
@@ -86,18 +87,25 @@ def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "newer")
 
 
+FULL = OSError(28, "No space left on device")
+#: In the words of safetensors 0.8.
+FULL_IN_RUST = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize("error", [FULL, FULL_IN_RUST])
 @pytest.mark.parametrize("breaks", ["before writing", "after writing"])
-def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: str) -> None:
+def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: str, error: Exception) -> None:
     path = tmp_path / "c"
     save_checkpoint(path, made(0))
 
     def failing(tensors: Any, file: Path, metadata: Any) -> None:
         if breaks == "after writing":
             shutil.copy(path, file)
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(module, "save_file", failing)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as caught:
         save_checkpoint(path, made(1))
+    assert caught.value.errno == 28
     assert same(load_checkpoint(path).weights, made(0).weights)
     assert [file.name for file in tmp_path.iterdir()] == ["c"]

@@ -71,7 +71,7 @@ def test_a_spacing_is_heeded_where_the_plan_resamples(tmp_path: Path) -> None:
         assert result.shape == (30, 22)
 
 
-@pytest.mark.parametrize("image", [noise(3, 20, 24), noise(20), np.full((20, 24), np.nan)])
+@pytest.mark.parametrize("image", [noise(3, 20, 24), noise(20), np.full((20, 24), np.nan), np.array("hand.png"), np.array(None)])
 def test_a_wrong_image_is_named(overlapping: Predictor, image: NDArray[np.generic]) -> None:
     with pytest.raises(ValueError, match="image must"):
         overlapping(image)

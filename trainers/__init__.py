@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from autoseg.io.interrupt import Interrupted
 from autoseg.trainers.device_queue import DeviceQueue
-from autoseg.trainers.interrupt import Interrupted
 from autoseg.trainers.job import FoldCases, Job, Report
 from autoseg.trainers.launch import train_folds
 from autoseg.trainers.options import TRAINERS, TrainOptions

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+#: signal.SIGKILL, which Windows does not name.
+SIGKILL = 9
 #: Seconds between two looks at the processes.
 LOOK_EVERY_S = 0.2
 #: What a process takes before its own clock begins (0.15 s), after its last line (1.1 s; both on a busy processor), and until it is seen.
@@ -131,7 +134,7 @@ class DeviceQueue:
         if code == 0 or self._stopped:
             return
         del self._free_at[device]
-        self.say(f"fold {fold} failed on {device}, which gets no other fold. The same command tries again what is not finished.")
+        self.say(f"fold {fold} {_how(code)} on {device}, which gets no other fold. The same command tries again what is not finished.")
 
     def _hours(self, fold: str, device: str) -> float | None:
         """Of this fold over all restarts; notes when the device will be free."""
@@ -146,3 +149,12 @@ class DeviceQueue:
         share = share_s(list(free_at.values()), list(free_at).index(device), used, end)
         self._free_at[device] = now + share
         return (self.folds[fold] + max(share - START_S, 1.0)) / 3600
+
+
+def _how(code: int) -> str:
+    """What became of a fold's process, by its exit code."""
+    if code >= 0:
+        return "failed"
+    name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+    why = " (most often the system, when memory runs out: fewer devices at a time, or a smaller plan)" if -code == SIGKILL else ""
+    return f"was killed by {name}{why}"

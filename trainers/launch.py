@@ -16,15 +16,17 @@ from autoseg.case import Case
 from autoseg.errors import UsageError
 from autoseg.evaluate import Summary, load_summary
 from autoseg.infer.nets import device_precision
+from autoseg.io.interrupt import Interrupt, listening
+from autoseg.io.locks import Lock, locked
 from autoseg.plan import Plan, Stage
 from autoseg.recipe import epoch_length
 from autoseg.step import Learner
 from autoseg.stopwatch import measure_step
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.determinism import reproducible
+from autoseg.trainers.examined import Examined
 from autoseg.trainers.fit import Fit, Watch
 from autoseg.trainers.hours import fold_share_s, no_time, remaining_s, reserve_s
-from autoseg.trainers.interrupt import Interrupt, listening
 from autoseg.trainers.job import Job, Report
 from autoseg.trainers.options import apply_options
 from autoseg.trainers.run import RunFolder, RunRecord, TimeSpent
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 NOT_STEPS = 0.1
 #: Whole images measured for the Dice curve, how often in a training, and the share of a timed training that this may cost.
 CURVE_CASES, CURVE_POINTS, CURVE_SHARE = 2, 10, 0.04
+VALIDATING = "Stopped while validating; {} holds the trained net and the cases validated so far. The same command goes on with the others."
 
 
 def train_folds(job: Job, report: Report) -> dict[str, Summary]:
@@ -67,7 +70,7 @@ def train_folds(job: Job, report: Report) -> dict[str, Summary]:
         _refuse_missing(job, fold, [name for name in needed if name not in raw], f"no longer in {job.dataset.root}")
     summaries = {}
     mark = job.begun
-    with listening() as interrupt:
+    with listening("Leave out --restart then: it would begin anew." if job.restart else "") as interrupt:
         for fold in job.folds:
             with logging_to(job.folder(fold).path / "log.txt"):
                 summaries[fold] = train_fold(job, fold, report, interrupt, begun=mark)
@@ -99,7 +102,14 @@ def logging_to(file: Path) -> Iterator[None]:
 
 
 def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, begun: float) -> Summary:
-    """Train one fold to its end and validate it."""
+    """Train one fold to its end and validate it; RunError if another process has it in hand."""
+    run = job.folder(fold)
+    with locked(run.lock, "trained") as lock:
+        run.remove_leftovers()
+        return _train_locked(job, fold, report, interrupt, lock, begun=begun)
+
+
+def _train_locked(job: Job, fold: str, report: Report, interrupt: Interrupt, lock: Lock, *, begun: float) -> Summary:
     run = job.folder(fold)
     share_s = fold_share_s(job, fold)
     with interrupt.at_once():
@@ -115,10 +125,11 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
     trackers = Trackers(job.track, lambda text: report.say(fold, text))
     with reproducible(wanted=job.options.deterministic, threads=record.threads), closing(trackers):
         with interrupt.at_once():
-            fit = _begin(job, record, exam, report, clock, trackers)
+            watch = _watch(job, fold, report, exam, clock, trackers, interrupt)
+            fit = _begin(job, record, exam, report, replace(watch, check_folder=lock.check), clock)
             trackers.open(_tracked(fit))
         learner = fit.until_done(interrupt)
-        with predicting(learner):
+        with predicting(learner), interrupt.leaving(lambda: VALIDATING.format(run.path)):
             summary = _finish(fit, exam, report, interrupt)
         trackers.write(fit.progress.iteration, {f"validation_{name}": value for name, value in summary.mean.items()})
         return summary
@@ -139,7 +150,7 @@ def _tracked(fit: Fit) -> TrackedRun:
     )
 
 
-def _begin(job: Job, record: RunRecord, exam: Exam, report: Report, clock: Clock, trackers: Trackers) -> Fit:
+def _begin(job: Job, record: RunRecord, exam: Exam, report: Report, watch: Watch, clock: Clock) -> Fit:
     """The fold's training where it stands, its time settled, and a word about it."""
     fold, stage, run = record.fold, record.stage, job.folder(record.fold)
     settings = FitSettings(
@@ -153,10 +164,13 @@ def _begin(job: Job, record: RunRecord, exam: Exam, report: Report, clock: Clock
         previous="" if job.previous is None else job.previous.behind(fold),
         patience=job.options.patience,
     )
-    fit = Fit(settings, _sampler(job, stage, fold), clock, run, _watch(job, fold, report, exam, clock, trackers))
+    source = record.source
+    if source is not None:
+        watch = replace(watch, fill=lambda learner: _fill(source, learner, settings))
+    fit = Fit(settings, _sampler(job, stage, fold), clock, run, watch)
     begun = fit.progress.iteration
-    if record.source is not None and not run.last.is_file():
-        _start_from(record.source, fit, report)
+    if source is not None and not run.last.is_file():
+        _start_from(source, fit, report)
     if run.stop.is_file() and not begun:
         run.stop.unlink()
         report.say(fold, f"{run.stop} was there before anything was trained; it is removed, and the fold is trained.")
@@ -192,6 +206,10 @@ def _start_from(source: Source, fit: Fit, report: Report) -> None:
     fit.run.note_source(replace(source, kept=taken.kept, adapted=taken.adapted, anew=taken.anew, notes=tuple(notes)))
 
 
+def _fill(source: Source, learner: Learner, settings: FitSettings) -> None:
+    start_from(source, learner, settings.plan, settings.stage)
+
+
 def _finish(fit: Fit, exam: Exam, report: Report, interrupt: Interrupt) -> Summary:
     """Validate a fold whose schedule has ended, and write down what it took."""
     fold, run, clock = fit.settings.fold, fit.run, fit.clock
@@ -202,7 +220,8 @@ def _finish(fit: Fit, exam: Exam, report: Report, interrupt: Interrupt) -> Summa
         run.save_time(TimeSpent(used_s=clock.elapsed_s()))
         interrupt.check(run.path, fit.progress.iteration)
 
-    summary, size = validate(exam, fit.learner.net, run.path, progress)
+    with interrupt.idle():
+        summary, size = validate(exam, fit.learner.net, run.path, progress, Examined.of(run))
     used_s = clock.elapsed_s()
     run.save_time(TimeSpent(used_s=used_s, validation_s=used_s - trained_s, validation_cases=len(exam.cases)))
     report.end(fold, summary, size)
@@ -257,7 +276,7 @@ def _sampler(job: Job, stage: Stage, fold: str) -> Sampler:
     return Sampler(store=job.store, cases=cases, stage=stage, seed=job.options.seed, fold=fold, classes=classes)
 
 
-def _watch(job: Job, fold: str, report: Report, exam: Exam, clock: Clock, trackers: Trackers) -> Watch:
+def _watch(job: Job, fold: str, report: Report, exam: Exam, clock: Clock, trackers: Trackers, interrupt: Interrupt) -> Watch:
     curve = exam.cases[:: max(1, len(exam.cases) // CURVE_CASES)][:CURVE_CASES]
     measured_at: int | None = None
     each = job.options.patience is not None
@@ -273,7 +292,7 @@ def _watch(job: Job, fold: str, report: Report, exam: Exam, clock: Clock, tracke
         if not curve or (not each and (point <= measured_at or too_dear)):
             return None
         begin = time.monotonic()
-        with predicting(learner):
+        with predicting(learner), interrupt.idle():
             dice = quick_dice(exam, learner.net, curve)
         measured_at, spent_s = point, spent_s + time.monotonic() - begin
         return dice

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from autoseg.errors import RunError
 from autoseg.infer.folds import CHECKPOINT as LAST
 from autoseg.infer.folds import SUMMARY
-from autoseg.io.atomic import write_text
+from autoseg.io.atomic import remove_leftovers, write_text
 from autoseg.io.json_files import adapter, load_json, save_json
 from autoseg.plan import Stage
 from autoseg.trainers.options import TrainOptions
@@ -19,6 +19,9 @@ from autoseg.trainers.source import Source
 BEST = "checkpoint_best.safetensors"
 RECORD = "run.json"
 STOP = "STOP"
+LOCK = ".lock"
+#: Beside the predictions of the validation cases, the scores of those that are finished.
+EXAMINED = ".examined"
 BEGIN_ANEW = "Put the file back, or begin the fold anew with --restart."
 #: Checksums say little: what they stand for.
 MEANINGS = {
@@ -135,6 +138,11 @@ class RunFolder:
         return self.path / "validation"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that trains here, see `io.locks`."""
+        return self.path / LOCK
+
+    @property
     def has_record(self) -> bool:
         """True if a run has begun here, with a checkpoint to continue from."""
         return (self.path / RECORD).is_file() and self.last.is_file()
@@ -175,9 +183,16 @@ class RunFolder:
         save_json(file, record)
         return record
 
+    def remove_leftovers(self) -> None:
+        """Delete what a process that ended in the middle of writing left; only while this one has the lock."""
+        for folder in (self.path, self.validation, self.validation / "probabilities", self.validation / EXAMINED):
+            remove_leftovers(folder, everyones=True)
+
     def _clear(self) -> None:
         # The record last: if this is broken off, what is left still refuses other settings.
         for file in sorted(self.path.rglob("*"), key=lambda path: (path.name != RECORD, path), reverse=True):
+            if file.name == LOCK and file.parent == self.path:
+                continue
             if file.is_dir():
                 file.rmdir()
             else:

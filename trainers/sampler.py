@@ -14,6 +14,7 @@ from autoseg.augment.draws import fold_number
 from autoseg.geometry import mirror_indices
 from autoseg.plan import Stage
 from autoseg.preprocess.store import PreparedStore, StoredCase
+from autoseg.trainers.chain import transform_sample, wide_box
 from autoseg.trainers.weighting import draw_class, pass_order, weights_of
 
 #: Sets the shuffles apart from the samples' draws, whose third number is an iteration.
@@ -57,7 +58,7 @@ class Sampler:
         return [self.sample(iteration, index) for index in range(self.stage.batch)]
 
     def sample(self, iteration: int, index: int) -> RawSample:
-        """One raw sample; the same arguments always give the same one."""
+        """One raw sample; the same arguments always give the same one. With backend "workers" only in a process of its own (`chain`)."""
         stage, recipe = self.stage, self.stage.recipe
         case = self.store.open(self._case_name(iteration, index))
         rng = sample_rng(self.seed, self.fold, iteration, index)
@@ -74,7 +75,8 @@ class Sampler:
             num_previous=stage.num_previous_channels,
         )
         outer, inner = corner[: -len(stage.patch)], corner[-len(stage.patch) :]
-        box = source_box(inner, stage.patch, draw)
+        in_workers = recipe.augmentation.backend == "workers"
+        box = wide_box(inner, stage) if in_workers else source_box(inner, stage.patch, draw)
         slices = [slice(c, c + 1) for c in outer] + [slice(a, b) for a, b in zip(box.start, box.stop, strict=True)]
         shape = tuple(b - a for a, b in zip(box.start, box.stop, strict=True))
         image = read_mirrored(case.image, slices, leading=1)
@@ -84,7 +86,7 @@ class Sampler:
             assert case.previous is not None, "a cascade's store is opened with its channels"
             previous = read_mirrored(case.previous, slices, leading=1)
             previous = previous.reshape(previous.shape[0], *shape)
-        return RawSample(
+        raw = RawSample(
             image=image.reshape(image.shape[0], *shape),
             codes=codes.reshape(shape),
             table=case.table,
@@ -94,6 +96,12 @@ class Sampler:
             centre=box.centre,
             previous=previous,
         )
+        return transform_sample(raw, stage) if in_workers else raw
+
+    def name(self, iteration: int) -> str:
+        """What a person calls the batch of an iteration."""
+        cases = ", ".join(self._case_name(iteration, index) for index in range(self.stage.batch))
+        return f"the batch of iteration {iteration} ({cases})"
 
     def _case_name(self, iteration: int, index: int) -> str:
         # Every pass over the cases is a shuffle of its own: all cases are seen as often as their weights say, without a state.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autoseg.augment.draws import fold_number
 from autoseg.budget import Precision
-from autoseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from autoseg.checkpoint import Checkpoint, detached, load_checkpoint, save_checkpoint
 from autoseg.plan import Plan, Stage
 from autoseg.step import Learner, build_learner
 from autoseg.trainers.run import RunFolder
@@ -55,6 +55,8 @@ class Progress:
 
     `losses` holds what schedule "plateau" goes by: progress and mean loss of each finished epoch; `dices` what patience goes by, the
     validation Dice of the epochs in which it was measured. `ended` says why the training ended before its schedule; empty if it did not.
+    `skipped` counts the steps of the epoch whose loss was not finite, `skipped_in_a_row` those up to now; `lr_factor` is halved each time
+    the training went back for them, `went_back` times so far.
     """
 
     iteration: int = 0
@@ -70,6 +72,10 @@ class Progress:
     ended: str = ""
     scaler: dict[str, Any] = field(default_factory=dict)
     micro_batch: int | None = None
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    went_back: int = 0
+    lr_factor: float = 1.0
 
 
 def with_stage(plan: Plan, stage: Stage) -> Plan:
@@ -105,20 +111,32 @@ def predicting(learner: Learner) -> AbstractContextManager[None]:
 
 def save_state(path: Path, settings: FitSettings, learner: Learner, progress: Progress) -> None:
     """Write a checkpoint of a learner and its progress."""
+    save_checkpoint(path, state_of(settings, learner, progress))
+
+
+def snapshot(settings: FitSettings, learner: Learner, progress: Progress) -> Checkpoint:
+    """`state_of` with copies of all tensors."""
+    return detached(state_of(settings, learner, progress))
+
+
+def state_of(settings: FitSettings, learner: Learner, progress: Progress) -> Checkpoint:
+    """A learner and its progress as a checkpoint that shares their tensors."""
     if learner.scaler is not None:
         progress.scaler = learner.scaler.state_dict()
-    trained: dict[str, Tensor] = dict(learner.net.state_dict())
-    checkpoint = Checkpoint(
+    inside: dict[str, Tensor] = dict(learner.net.state_dict())
+    other = inside if learner.average is None else inside | learner.average.named()
+    # While the average predicts (`predicting`) the two have changed places.
+    weights, trained = (inside, other) if learner.average is not None and learner.average.is_in_use else (other, inside)
+    return Checkpoint(
         plan=with_stage(settings.plan, settings.stage),
         stage=settings.stage.name,
         fold=settings.fold,
-        weights=trained if learner.average is None else trained | learner.average.named(),
+        weights=weights,
         trained={} if learner.average is None else trained,
         optimizer=optimizer_tensors(learner.optimizer),
         progress=asdict(progress),
         previous=settings.previous,
     )
-    save_checkpoint(path, checkpoint)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from autoseg.metrics.measure import Rules
 from autoseg.nets import UNet
 from autoseg.plan import Plan
 from autoseg.preprocess.store import PreparedStore
+from autoseg.trainers.examined import Examined
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +77,13 @@ def measure(exam: Exam, case: Case, segmentation: Segmentation) -> CaseScores:
     return measure_case(case, (mask for _, mask in segmentation.masks()), truth, segmentation.geometry, Rules())
 
 
-def validate(exam: Exam, net: UNet, folder: Path, progress: Callable[[int, int], None]) -> tuple[Summary, int]:
+def validate(
+    exam: Exam, net: UNet, folder: Path, progress: Callable[[int, int], None], examined: Examined | None = None
+) -> tuple[Summary, int]:
     """Predict, write and score every validation case; the scores, and the bytes that the stored probabilities take.
 
     Writes FOLDER/validation/ with masks and probabilities (of which ensembles and thresholds are chosen later), FOLDER/metrics.csv, and
-    last FOLDER/summary.json: a fold with a summary is finished.
+    last FOLDER/summary.json: a fold with a summary is finished. Cases that `examined` knows are left as they are.
     """
     scores: list[CaseScores] = []
     size = 0
@@ -88,17 +91,24 @@ def validate(exam: Exam, net: UNet, folder: Path, progress: Callable[[int, int],
         model = exam.model(net, tta=True)
         writing: list[Future[tuple[CaseScores, int]]] = []
         for done, case in enumerate(exam.cases):
+            if examined is not None and (known := examined.get(case, exam.dataset.root)) is not None:
+                while writing:
+                    scores, size = _collect(writing.pop(), scores, size)
+                scores, size = [*scores, known[0]], size + known[1]
+                continue
             segmentation = predict_stored(exam, model, case, probabilities=True)
             # One case is written while the next is predicted, no more: masks of 29 classes at 2048 x 2048 are 120 MB.
             while writing:
                 scores, size = _collect(writing.pop(), scores, size)
-            writing.append(writer.submit(write_case, exam, folder / "validation", case, segmentation))
+            writing.append(writer.submit(write_case, exam, folder / "validation", case, segmentation, examined))
             progress(done + 1, len(exam.cases))
         while writing:
             scores, size = _collect(writing.pop(), scores, size)
     write_rows(folder / TABLE, [replace(score, fold=fold_of(folder)) for score in scores], exam.plan.labels.classes)
     summary = summarise_fully(scores, exam.plan.labels.classes, Rules())
     save_summary(folder / "summary.json", summary)
+    if examined is not None:
+        examined.clear()
     logger.info("%d cases validated; their probabilities take %.1f MB", len(scores), size / 1e6)
     return summary, size
 
@@ -108,11 +118,16 @@ def _collect(future: Future[tuple[CaseScores, int]], scores: list[CaseScores], s
     return [*scores, score_of_case], size + written
 
 
-def write_case(exam: Exam, folder: Path, case: Case, segmentation: Segmentation) -> tuple[CaseScores, int]:
+def write_case(
+    exam: Exam, folder: Path, case: Case, segmentation: Segmentation, examined: Examined | None = None
+) -> tuple[CaseScores, int]:
     """Write a case's masks and probabilities into a folder; its scores, and the bytes of the probabilities."""
     write_segmentation(folder, case, segmentation)
     size = write_case_probabilities(folder / PROBABILITIES, case, segmentation)
-    return measure(exam, case, segmentation), size
+    scores = measure(exam, case, segmentation)
+    if examined is not None:
+        examined.add(case, exam.dataset.root, scores, size)
+    return scores, size
 
 
 def quick_dice(exam: Exam, net: UNet, cases: Sequence[Case]) -> float | None:

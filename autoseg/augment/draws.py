@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ OPERATIONS: tuple[Operation, ...] = ("erosion", "dilation", "opening", "closing"
 #: Cells along each axis of a grid distortion.
 GRID_CELLS = 5
 #: Set the generators of later transforms apart: each has one of its own, so that none shifts another's draws.
-ELASTIC_STREAM, GRID_STREAM, CLAHE_STREAM, DROPOUT_STREAM = range(1, 5)
+ELASTIC_STREAM, GRID_STREAM, CLAHE_STREAM, DROPOUT_STREAM, WORKERS_STREAM = range(1, 6)
 #: An axis whose spacing is over this many times each of the others' is coarse: a turn out of the plane of the others, a scaling or a shift
 #: along it would mix slices that have little to do with each other (nnU-Net's "dummy 2D" augmentation).
 ANISOTROPY = 3.0
@@ -136,7 +136,7 @@ def draw_sample(
     spacing: Sequence[float] | None = None,
     num_previous: int = 0,
 ) -> SampleDraw:
-    """Draw one sample's parameters.
+    """Draw one sample's parameters; with backend "workers" those that are left to the device: flips and the previous stage's shapes.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def draw_sample(
     flips = tuple(axis for axis in mirror_axes if rng.random() < a.flip_p)
     noise_seed, noisy, std = int(rng.integers(2**62)), rng.random() < a.noise_p, float(rng.uniform(*a.noise_std))
     # In the order in which they are drawn: what a version adds comes last, so that all others keep their values.
-    return SampleDraw(
+    drawn = SampleDraw(
         matrix=matrix,
         flips=flips,
         noise_seed=noise_seed,
@@ -179,6 +179,16 @@ def draw_sample(
         dropout=_draw_rectangles(_own(noise_seed, DROPOUT_STREAM, a.dropout_p), a, num_axes),
         coarse_axis=coarse,
     )
+    return drawn if a.backend == "device" else _without_pixels(drawn)
+
+
+def _without_pixels(draw: SampleDraw) -> SampleDraw:
+    """What is left of a draw where workers change the pixels."""
+    none, ones = np.zeros_like(draw.gamma), np.ones_like(draw.gamma)
+    return replace(
+        draw, matrix=None, noise_std=0.0, blur_sigma=none, brightness=ones, contrast=ones, lowres=ones, gamma_inverted=ones, gamma=ones,
+        elastic=None, grid=None, clahe_clip=0.0, dropout=(),
+    )  # fmt: skip
 
 
 def _per_channel(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 
 import click
@@ -11,6 +12,7 @@ import click
 from autoseg import __version__
 from autoseg.cli.group import LazyGroup
 from autoseg.errors import OUT_OF_MEMORY, AutosegError
+from autoseg.io.interrupt import NOTHING_LOST, listening
 
 EPILOG = """\b
 Examples, in a folder that holds raw/HandBone:
@@ -23,11 +25,14 @@ Examples, in a folder that holds raw/HandBone:
 @click.group(
     cls=LazyGroup,
     commands_in={
+        "check": ("autoseg.cli.check", "read every file of a data set and list what is wrong"),
         "plan_and_preprocess": ("autoseg.cli.plan", "measure a data set, decide everything, prepare the cases"),
         "train": ("autoseg.cli.train", "train and validate folds"),
         "plan": ("autoseg.cli.plans", "look at plans and compare them"),
         "predict": ("autoseg.cli.predict", "segment images with trained folds"),
+        "export": ("autoseg.cli.export", "write trained nets as one file that predicts anywhere, or as ONNX"),
         "evaluate": ("autoseg.cli.evaluate", "score predictions against labels"),
+        "select": ("autoseg.cli.select", "choose members, thresholds and post-processing for predict --ensemble"),
         "compare": ("autoseg.cli.compare", "two evaluated runs, case by case"),
         "demo": ("autoseg.cli.demo", "a synthetic data set of hand X-rays, and its score"),
     },
@@ -51,13 +56,18 @@ def main() -> None:
     # Typed before the command or, as one does after an error, at the end of the line.
     debug = "--debug" in sys.argv[1:]
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    asked = 0
     try:
-        # A command's context.exit(code) comes back as a number, its ordinary end as None.
-        code: object = cli.main(arguments, standalone_mode=False)
+        with listening() as interrupt, interrupt.as_by_keyboard():
+            try:
+                # A command's context.exit(code) comes back as a number, its ordinary end as None.
+                code: object = cli.main(arguments, standalone_mode=False)
+            finally:
+                asked = interrupt.signal_number
         sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Abort:
-        click.echo("Stopped. What was finished is kept; the same command goes on.", err=True)
-        sys.exit(130)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo(NOTHING_LOST, err=True)
+        sys.exit(128 + (asked or signal.SIGINT))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +67,7 @@ def command(
     predictions, is_validation = find(pred)
     place, raw = find_truth(workspace, dataset, truth, predictions)
     cases = choose_truth(raw, predictions, validation=is_validation and truth is None)
-    cases = in_groups(place, raw, cases)
+    cases = grouped(place, raw, cases)
     check_classes(raw, predictions)
     pairs, missing, extra = pair_up(predictions, cases)
     if is_validation:
@@ -128,25 +127,13 @@ def find_truth(workspace: Path, dataset: str | None, truth: Path | None, predict
     return place, raw if truth is None else read_truth_folder(truth, predictions, raw)
 
 
-def in_groups(place: Workspace, raw: Dataset, cases: tuple[Case, ...]) -> tuple[Case, ...]:
+def grouped(place: Workspace, raw: Dataset, cases: tuple[Case, ...]) -> tuple[Case, ...]:
     """The cases with the groups by which the data set was split into folds (--group-regex and blocks of neighbours included), if it was."""
     from autoseg.io.json_files import load_json
-    from autoseg.planners.folds import Splits
+    from autoseg.planners.folds import Splits, in_groups
 
     file = place.splits_file(raw.name)
-    if not file.is_file():
-        return cases
-    splits = load_json(file, Splits)
-    if splits.rule == "cases" or {case.name for case in cases} - {name for members in splits.groups for name in members}:
-        return cases
-    declared = {case.name: case.group for case in cases}
-    group: dict[str, str] = {}
-    for k, members in enumerate(splits.groups, start=1):
-        names = {declared.get(name) for name in members}
-        # The data set's own name of a group (a person) where there is one: tables of persons know it.
-        known = names.pop() if len(names) == 1 else None
-        group |= dict.fromkeys(members, known if known is not None else f"group {k}")
-    return tuple(replace(case, group=group[case.name]) for case in cases)
+    return in_groups(load_json(file, Splits), cases) if file.is_file() else cases
 
 
 def expected(place: Workspace, raw: Dataset, predictions: list[Prediction], missing: list[str]) -> list[str]:

@@ -51,6 +51,13 @@ Examples:
 )
 @plan_option
 @click.option(
+    "--planner",
+    type=click.Choice(["default", "resenc"]),
+    default="default",
+    show_default=True,
+    help="resenc: U-Nets with residual encoders, larger and slower; the plan is called resenc unless --plan names it.",
+)
+@click.option(
     "--set",
     "overrides",
     multiple=True,
@@ -67,14 +74,19 @@ def command(
     workers: int | None,
     group_regex: str | None,
     plan_name: str,
+    planner: str,
     overrides: tuple[str, ...],
 ) -> None:
     """Measure a data set, decide everything, and prepare its cases for training."""
     from autoseg.experiment_plans import names as shipped
     from autoseg.fingerprint.hardware import count_cores
+    from autoseg.io.atomic import remove_leftovers
     from autoseg.io.layouts import read_dataset
+    from autoseg.io.locks import locked
     from autoseg.planners.settings import parse_settings
 
+    if plan_name == "default":
+        plan_name = planner
     wanted = _split(configs)
     if wanted:
         from autoseg.planners import check_config
@@ -87,11 +99,14 @@ def command(
     budget = shipped_budget(plan_name, *asked, configs) if plan_name in shipped() else choose_budget(*asked)
     raw, group_regex, regrouped = grouped(place, read_dataset(folder), group_regex)
     workers = workers or count_cores()
-    fingerprint = measured(place, raw, workers, group_regex)
-    splits = made_splits(place, fingerprint, regrouped=regrouped)
-    plan = planned(place, fingerprint, budget, splits, name=plan_name, configs=wanted, overrides=overrides)
-    say_disk(place, fingerprint, plan)
-    prepared(place, raw, plan, workers)
+    with locked(place.preprocessed(raw.name) / ".lock", "planned and prepared"):
+        for place_of in (place.fingerprint_file(raw.name), place.plan_file(raw.name, plan_name)):
+            remove_leftovers(place_of.parent, everyones=True)
+        fingerprint = measured(place, raw, workers, group_regex)
+        splits = made_splits(place, fingerprint, regrouped=regrouped)
+        plan = planned(place, fingerprint, budget, splits, name=plan_name, configs=wanted, planner=planner, overrides=overrides)
+        say_disk(place, fingerprint, plan)
+        prepared(place, raw, plan, workers)
     place.remember(folder)
     other = "" if plan_name == "default" else f" --plan {shlex.quote(plan_name)}"
     click.echo(next_command(plan, f"fold0..{len(splits.folds) - 1}{other}"))
@@ -101,14 +116,17 @@ def next_command(plan: Plan, folds: str) -> str:
     """What to type next: a cascade where there is one, its first stage first."""
     from autoseg.planners.view import shown
 
-    names = list(plan.stages)
-    cascade = next((name for name, stage in plan.stages.items() if stage.previous is not None), None)
+    cascade = next((stage for stage in plan.stages.values() if stage.previous is not None), None)
     if cascade is None:
-        return f"Next: autoseg train {names[0]} {folds}"
-    previous = plan.stages[cascade].previous
-    less = "2d" in plan.stages and shown(plan.stages["2d"]) < 1
-    alone = f" (or autoseg train 2d {folds} alone, whose patch shows less)" if less else ""
-    return f"Next: autoseg train {previous} {folds}, then autoseg train {cascade} {folds}{alone}"
+        # Of volumes both are planned, and the net that sees all three axes is the one that is nearly always better.
+        others = [name for name in plan.stages if name != "3d_fullres"] if "3d_fullres" in plan.stages else []
+        first = "3d_fullres" if others else next(iter(plan.stages))
+        as_well = f" ({' and '.join(others)} {'is' if len(others) == 1 else 'are'} planned, too)" if others else ""
+        return f"Next: autoseg train {first} {folds}{as_well}"
+    single = plan.stages.get("3d_fullres" if cascade.name.startswith("3d") else "2d")
+    less = single is not None and shown(single) < 1
+    alone = f" (or autoseg train {single.name} {folds} alone, whose patch shows less)" if single is not None and less else ""
+    return f"Next: autoseg train {cascade.previous} {folds}, then autoseg train {cascade.name} {folds}{alone}"
 
 
 def _split(configs: str | None) -> tuple[str, ...]:
@@ -198,6 +216,7 @@ def planned(
     *,
     name: str,
     configs: tuple[str, ...],
+    planner: str = "default",
     overrides: tuple[str, ...] = (),
 ) -> Plan:
     """Make the plan and print what was decided and why; a plan made from the same inputs is kept, edited by hand or not."""
@@ -210,11 +229,11 @@ def planned(
     known = load_known(file, fingerprint) if file.is_file() else None
     if known is not None:
         # How many threads read is no decision of the planner's: a person may change it in the file.
-        inputs = (known.fingerprint, replace(known.budget, workers=budget.workers), sorted(known.overrides))
-        if inputs == (fingerprint.checksum(), budget, sorted(overrides)) and set(configs) <= set(known.stages):
+        inputs = (known.fingerprint, replace(known.budget, workers=budget.workers), known.planner, sorted(known.overrides))
+        if inputs == (fingerprint.checksum(), budget, planner, sorted(overrides)) and set(configs) <= set(known.stages):
             click.echo(f"  Plan: unchanged ({file})")
             return known
-    plan = made_plan(fingerprint, budget, splits, name=name, configs=configs)
+    plan = made_plan(fingerprint, budget, splits, name=name, configs=configs, planner=planner)
     plan = apply_overrides(plan, overrides, fingerprint, num_folds=len(splits.folds)) if overrides else plan
     replaces = "" if known is None else set_aside(file, known, plan)
     save_json(file, plan)
@@ -238,7 +257,9 @@ def load_known(file: Path, fingerprint: Fingerprint) -> Plan:
     return plan
 
 
-def made_plan(fingerprint: Fingerprint, budget: Budget, splits: Splits, *, name: str, configs: tuple[str, ...]) -> Plan:
+def made_plan(
+    fingerprint: Fingerprint, budget: Budget, splits: Splits, *, name: str, configs: tuple[str, ...], planner: str = "default"
+) -> Plan:
     """The planner's plan, or the one of this name that comes with autoseg."""
     from autoseg import experiment_plans
     from autoseg.planners import PLANNERS, Request
@@ -251,7 +272,8 @@ def made_plan(fingerprint: Fingerprint, budget: Budget, splits: Splits, *, name:
         return plan
     device = device_at_hand(budget) if budget.hours is not None else None
     click.echo(f"  Planning for {budget.name} ...")
-    return PLANNERS["default"](fingerprint, budget, Request(name=name, configs=configs, num_folds=len(splits.folds), device=device))
+    request = Request(name=name, configs=configs, planner=planner, num_folds=len(splits.folds), device=device)
+    return PLANNERS[planner](fingerprint, budget, request)
 
 
 def set_aside(file: Path, known: Plan, plan: Plan) -> str:
@@ -262,6 +284,8 @@ def set_aside(file: Path, known: Plan, plan: Plan) -> str:
     write_bytes(earlier, file.read_bytes())
     if known.budget != plan.budget:
         which = f"the one for {known.budget.name}"
+    elif known.planner != plan.planner:
+        which = f"the one of --planner {known.planner}"
     elif known.overrides != plan.overrides:
         which = f"the one with {' '.join(f'--set {text}' for text in known.overrides) or 'nothing set'}"
     else:

@@ -67,7 +67,5 @@ def read_splits(place: Workspace, name: str) -> Splits:
 
     file = place.splits_file(name)
     if not file.is_file():
-        raise UsageError(
-            f"{file} does not exist: members are compared on the folds that it holds. Plan and train first."
-        )
+        raise UsageError(f"{file} does not exist: members are compared on the folds that it holds. Plan and train first.")
     return load_json(file, Splits, hint=AGAIN)

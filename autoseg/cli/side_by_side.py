@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from autoseg.cli.progress import duration
 from autoseg.cli.screen import name_of
+from autoseg.io.interrupt import handling
 
 if TYPE_CHECKING:
     import torch
@@ -66,12 +67,8 @@ def _signals(queue: DeviceQueue) -> Iterator[list[int]]:
         asked.append(number)
         queue.stop(number, pass_on=number == signal.SIGTERM)
 
-    earlier: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(handle):
         yield asked
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
 
 
 def as_arguments(context: click.Context) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -105,8 +106,9 @@ def command(
     place, folder = choose_dataset(workspace, dataset)
 
     from autoseg.io.layouts import read_dataset
+    from autoseg.planners.folds import in_groups
     from autoseg.preprocess.store import PreparedStore, plan_key
-    from autoseg.trainers import Interrupted, Job, TrainOptions, train_folds
+    from autoseg.trainers import Job, TrainOptions, train_folds
 
     options = TrainOptions(
         trainer=trainer,
@@ -127,6 +129,8 @@ def command(
     plan, raw = load(place, folder, plan_name), read_dataset(folder)
     check_data(place, plan, raw)
     splits = load_splits(place, plan)
+    # What the intervals of the fold's summary are drawn over.
+    raw = replace(raw, train=in_groups(splits, raw.train))
     if config not in plan.stages:
         raise UsageError(f"{config} is no configuration of plan {plan.name}; it has {', '.join(plan.stages)}.")
     chosen = parse_folds(folds, len(splits.folds))
@@ -156,12 +160,7 @@ def command(
         if code < 128:
             conclude(job, finished_folds(job), num_folds=len(splits.folds))
         context.exit(code)
-    try:
-        summaries = train_folds(job, Screen(queued=queued))
-    except Interrupted as stop:
-        if restart:
-            raise stop.adding("Leave out --restart then: it would begin anew.") from None
-        raise
+    summaries = train_folds(job, Screen(queued=queued))
     if not queued:
         conclude(job, summaries, num_folds=len(splits.folds))
 

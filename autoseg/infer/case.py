@@ -6,25 +6,26 @@ class. Shapes: H heads (K classes, and the background before them if they are ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from autoseg.augment import Intensity
 from autoseg.geometry import Geometry
-from autoseg.infer.window import Band, Window, predict_bands, predict_image
-from autoseg.io.probabilities import quantize
+from autoseg.infer.bits import BitMasks
+from autoseg.infer.blend import Band
+from autoseg.infer.certainty import Sums, Tally
+from autoseg.infer.constant import KnownTiles
+from autoseg.infer.decide import Bytes, Halves, Kept, decide_bands, decide_resampled
+from autoseg.infer.window import Source, Window, gather, predict_sources
 from autoseg.labels import LabelSpace, Mask
 from autoseg.plan import Plan
 from autoseg.preprocess.prepared import PreparedMeta
-from autoseg.preprocess.restore import restore_argmax, restore_channel, restore_masks
-
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,12 +41,21 @@ class Model:
         From `infer.nets.plan_window`.
     previous : Previous or None
         The stage before in a cascade; `segment` itself is given its result, `infer.cascade` makes it.
+    thresholds : tuple of float
+        Above which overlapping classes are there, one each; empty: 0.5.
+    known : KnownTiles
+        What the nets said of constant tiles.
+    weighs : bool
+        Segmentations come with their `sums`.
     """
 
     labels: LabelSpace
     nets: tuple[nn.Module, ...]
     window: Window
     previous: Previous | None = None
+    thresholds: tuple[float, ...] = ()
+    known: KnownTiles = field(default_factory=KnownTiles)
+    weighs: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,11 +75,15 @@ class Segmentation:
     ----------
     labels : LabelSpace
     geometry : Geometry
-    array : array
-        Overlapping classes: bool, (K, (z,) y, x). Exclusive ones: the value of each pixel's class and 0 for the background, the
-        smallest unsigned integers, ((z,) y, x).
+    array : array or BitMasks
+        Overlapping classes: bool, (K, (z,) y, x). Exclusive ones: an array of the value of each pixel's class and 0 for the background,
+        the smallest unsigned integers, ((z,) y, x).
     probabilities : array of uint8, (K, (z,) y, x), or None
         255 p, without the background.
+    halves : array of float16, (K, (z,) y, x), or None
+        p, without the background.
+    sums : Sums or None
+        Of the probabilities on the grid of the nets, if the model weighs.
 
     Notes
     -----
@@ -78,17 +92,24 @@ class Segmentation:
 
     labels: LabelSpace
     geometry: Geometry
-    array: NDArray[Any]
+    array: NDArray[Any] | BitMasks
     probabilities: Bytes | None = None
+    halves: Halves | None = None
+    sums: Sums | None = None
 
     def masks(self) -> Iterator[tuple[str, Mask]]:
         """Each class's name and mask, one at a time."""
         for k, name in enumerate(self.labels.classes):
-            yield name, self.array == self.labels.values[k] if self.labels.exclusive else self.array[k]
+            yield name, self.map() == self.labels.values[k] if self.labels.exclusive else self.array[k]
+
+    def map(self) -> NDArray[Any]:
+        """The values of exclusive classes, ((z,) y, x)."""
+        assert not isinstance(self.array, BitMasks), "overlapping classes have no map"
+        return self.array
 
 
 def segment(
-    model: Model, image: NDArray[Any], meta: PreparedMeta, *, previous: Bytes | None = None, probabilities: bool = False
+    model: Model, image: NDArray[Any], meta: PreparedMeta, *, previous: Bytes | None = None, probabilities: Kept = False
 ) -> Segmentation:
     """Predict a prepared case.
 
@@ -101,74 +122,41 @@ def segment(
         The case's way there, with the normalisation of its channels.
     previous : array of uint8, (K, *spatial), optional
         The previous stage's channels, from `preprocess.previous`.
-    probabilities : bool
-        Give them too, as bytes.
+    probabilities : bool or {"half", "both"}
+        Give them too: True as bytes, "half" in half precision.
 
     Returns
     -------
     Segmentation
-        Overlapping classes: where the probability is above 0.5. Exclusive ones: the most probable, the earlier of equals.
+        Overlapping classes: where the probability is above the threshold. Exclusive ones: the most probable, the earlier of equals.
     """
-    intensity = Intensity.of(meta)
-    if meta.resampled_shape == meta.box_shape:
-        bands = predict_bands(model.nets, image, model.window, intensity, previous=previous)
-        decided, stored = _decide_bands(bands, model.labels, meta, probabilities)
-    else:
-        whole = predict_image(model.nets, image, model.window, intensity, previous=previous)
-        decided, stored = _decide_resampled(whole, model.labels, meta, probabilities)
-    if model.labels.exclusive:
-        decided = np.array((0, *model.labels.values), _map_dtype(model.labels))[decided]
-    return Segmentation(labels=model.labels, geometry=meta.geometry, array=decided, probabilities=stored)
+    item = Item(image=image, meta=meta, previous=previous)
+    return next(segment_all(model, [item], probabilities=probabilities))
 
 
-def _decide_bands(bands: Iterator[Band], labels: LabelSpace, meta: PreparedMeta, keep: bool) -> tuple[NDArray[Any], Bytes | None]:
-    """Masks (or class indices) and bytes on the original grid, decided row by row."""
-    shape = meta.shape
-    stored = np.empty((labels.num_classes, *shape), np.uint8) if keep else None
-    indices = np.empty(shape, np.uint16) if labels.exclusive else None
-    masks = None if labels.exclusive else np.empty((labels.num_classes, *shape), np.bool_)
-    for band in bands:
-        values = band.probabilities
-        if indices is not None:
-            indices[band.rows] = values.argmax(dim=0).to(torch.int16).cpu().numpy()
-        if masks is not None:
-            masks[:, band.rows] = (values > 0.5).cpu().numpy()
-        if stored is not None:
-            stored[:, band.rows] = _to_bytes(values[int(labels.exclusive) :])
-    decided = masks if masks is not None else indices
-    assert decided is not None
-    if meta.geometry.shape == shape and meta.axes == tuple(range(len(shape))):
-        return decided, stored
-    back = None if stored is None else np.stack([_put_back(plane, meta) for plane in stored])
-    return (np.stack(list(restore_masks(masks, meta))) if masks is not None else _put_back(decided, meta)), back
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item:
+    """A prepared case: the arguments of `segment`."""
+
+    image: NDArray[Any]
+    meta: PreparedMeta
+    previous: Bytes | None = None
 
 
-def _to_bytes(probabilities: Tensor) -> Bytes:
-    return np.asarray((probabilities * 255).round().to(torch.uint8).cpu().numpy())
-
-
-def _put_back(plane: NDArray[Any], meta: PreparedMeta) -> NDArray[Any]:
-    # Nothing is resampled here: the way through float32 is exact for whole numbers of 16 bit.
-    return restore_channel(plane, meta).astype(plane.dtype)
-
-
-def _decide_resampled(
-    probabilities: NDArray[np.float32], labels: LabelSpace, meta: PreparedMeta, keep: bool
-) -> tuple[NDArray[Any], Bytes | None]:
-    """The same from probabilities on another grid than the original's, class by class."""
-    classes = probabilities[int(labels.exclusive) :]
-    shape = (labels.num_classes, *meta.geometry.shape)
-    stored = np.empty(shape, np.uint8) if keep else None
-    masks = None if labels.exclusive else np.empty(shape, np.bool_)
-    if masks is not None or stored is not None:
-        for k, plane in enumerate(classes):
-            there = restore_channel(plane, meta)
-            if masks is not None:
-                masks[k] = there > 0.5
-            if stored is not None:
-                stored[k] = quantize(there)
-    return (restore_argmax(probabilities, meta) if masks is None else masks), stored
-
-
-def _map_dtype(labels: LabelSpace) -> np.dtype[Any]:
-    return np.result_type(*(np.min_scalar_type(value) for value in (0, *labels.values)))
+def segment_all(model: Model, items: Sequence[Item], *, probabilities: Kept = False) -> Iterator[Segmentation]:
+    """Predict several prepared cases, whose tiles share the net's batches; each as `segment` gives it, in order, when it is done."""
+    sources = (Source(image=item.image, intensity=Intensity.of(item.meta), previous=item.previous) for item in items)
+    results = predict_sources(model.nets, sources, model.window, model.known)
+    for number, group in groupby(results, key=itemgetter(0)):
+        meta, tally = items[number].meta, Tally(exclusive=model.labels.exclusive)
+        bands: Iterator[Band] = (band for _, band in group)
+        bands = tally.watch(bands) if model.weighs else bands
+        if meta.resampled_shape == meta.box_shape:
+            decided = decide_bands(bands, model.labels, meta, probabilities=probabilities, thresholds=model.thresholds)
+        else:
+            whole = gather(bands, meta.shape)
+            decided = decide_resampled(whole, model.labels, meta, probabilities=probabilities, thresholds=model.thresholds)
+        yield Segmentation(
+            labels=model.labels, geometry=meta.geometry, array=decided.array, probabilities=decided.probabilities, halves=decided.halves,
+            sums=tally.sums,
+        )  # fmt: skip

@@ -10,6 +10,8 @@ from autoseg.errors import DeviceError, UsageError
 def parse_devices(text: str | None) -> tuple[torch.device, ...]:
     """--device as typed: "cpu", "cuda", "cuda:1", "cuda:0,1"; None takes the first GPU, or the CPU where there is none.
 
+    "cpu,cpu" is the processor twice: two processes that share its cores.
+
     Raises
     ------
     UsageError
@@ -29,8 +31,8 @@ def parse_devices(text: str | None) -> tuple[torch.device, ...]:
 
 def _parse(text: str) -> tuple[torch.device, ...]:
     kind, _, numbers = text.partition(":")
-    if kind == "cpu" and not numbers:
-        return (torch.device("cpu"),)
+    if not numbers and set(kind.split(",")) == {"cpu"}:
+        return (torch.device("cpu"),) * len(kind.split(","))
     indices = numbers.split(",") if numbers else ["0"]
     if kind != "cuda" or not all(index.isdigit() for index in indices):
         raise UsageError(f"--device {text} is not understood; it is cpu, cuda, cuda:1, or cuda:0,1 for two at once.")

@@ -19,7 +19,7 @@ def write_segmentation(folder: Path, case: Case, segmentation: Segmentation) -> 
     geometry, exclusive = segmentation.geometry, segmentation.labels.exclusive
     if exclusive:
         path = folder / prediction_output_name(case, geometry.num_axes, exclusive=True)
-        write_map(path, segmentation.array, geometry, like=case.images[0])
+        write_map(path, segmentation.map(), geometry, like=case.images[0])
         return path
     suffix = output_suffix(case, geometry.num_axes, exclusive=False)
     return write_masks(folder, case.name, segmentation.masks(), geometry, like=case.images[0], suffix=suffix)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from autoseg.case import Case, Dataset
+from autoseg.case import Case, Dataset, LoadedCase
 from autoseg.errors import AutosegError, DataError
-from autoseg.infer.cascade import prepare_stages, segment_stages
+from autoseg.infer.cascade import prepare_stages, segment_cases
 from autoseg.infer.case import Model, Segmentation
-from autoseg.infer.formats import FORMATS, JoinedFormat, choose_formats, read_segmentation
+from autoseg.infer.certainty import Certainty
+from autoseg.infer.claim import claimed
+from autoseg.infer.confidence import Calibration
+from autoseg.infer.decide import Kept
+from autoseg.infer.expected import expected_piece, join_expected, write_expected
+from autoseg.infer.flow import WRITERS, Steps, flow
+from autoseg.infer.formats import FORMATS, JoinedFormat, choose_formats, needed_probabilities, read_segmentation
 from autoseg.infer.record import Journal, RunRecord
+from autoseg.infer.window import num_tiles
 from autoseg.io.cases import read_case
 from autoseg.io.writers import remove_prediction
 from autoseg.plan import Plan
@@ -22,6 +30,16 @@ from autoseg.preprocess.prepared import Prepared
 Progress = Callable[[int, int], None]
 
 log = logging.getLogger(__name__)
+
+
+class Team(Protocol):
+    """Several models, or one with rules of its own, that prepare and predict a case together (`select.team`)."""
+
+    def prepare(self, loaded: LoadedCase) -> tuple[tuple[Prepared, ...], ...]:
+        """A case as each member sees it."""
+
+    def segment(self, prepared: Sequence[tuple[Prepared, ...]], *, probabilities: Kept = False) -> Segmentation:
+        """Predict what `prepare` prepared."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +63,10 @@ class Job:
         Names in FORMATS; None: `infer.formats.choose_formats` says which.
     part : (int, int), optional
         Only this part of the cases, from 1, of how many: all parts may run at the same time.
+    team : Team, optional
+        Predicts instead of `model`, whose plan and labels it shares.
+    calibration : Calibration, optional
+        Of the expected Dice, which then goes into confidence.csv; `model` must weigh.
     """
 
     model: Model
@@ -56,6 +78,19 @@ class Job:
     overwrite: bool = False
     formats: tuple[str, ...] | None = None
     part: tuple[int, int] | None = None
+    team: Team | None = None
+    calibration: Calibration | None = None
+
+    def prepare(self, loaded: LoadedCase) -> tuple[tuple[Prepared, ...], ...]:
+        """A case as each model sees it."""
+        return (prepare_stages(self.model, loaded, self.plan, self.stage),) if self.team is None else self.team.prepare(loaded)
+
+    def segment_all(self, cases: Sequence[Sequence[tuple[Prepared, ...]]], *, probabilities: Kept) -> Iterator[Segmentation]:
+        """Predict what `prepare` prepared of some cases, in order."""
+        if self.team is None:
+            return segment_cases(self.model, [prepared[0] for prepared in cases], probabilities=probabilities)
+        team = self.team
+        return (team.segment(prepared, probabilities=probabilities) for prepared in cases)
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -76,6 +111,7 @@ class Job:
         for name, kind in FORMATS.items():
             if not kind.refusal(self.plan.labels, self.plan.num_axes):
                 remove_prediction(self.place(name, case))
+        expected_piece(self.out, case).unlink(missing_ok=True)
 
 
 @dataclass(kw_only=True)
@@ -128,7 +164,14 @@ def predict_cases(job: Job, cases: Sequence[Case], progress: Progress | None = N
     ------
     UsageError
         If a format cannot hold the plan's predictions.
+    RunError
+        If another process predicts into the folder.
     """
+    with claimed(job.out, job.part):
+        return _predict_claimed(job, cases, progress)
+
+
+def _predict_claimed(job: Job, cases: Sequence[Case], progress: Progress | None) -> Outcome:
     formats = job.chosen
     journal = Journal(job.out, job.record, job.part)
     outcome = Outcome()
@@ -162,6 +205,7 @@ def predict_cases(job: Job, cases: Sequence[Case], progress: Progress | None = N
         elif isinstance(kind, JoinedFormat) and outcome.done:
             # Written by an earlier run with another --format: not all of it is true any more.
             (job.out / kind.joined).unlink(missing_ok=True)
+    join_expected(job.out, cases)
     return outcome
 
 
@@ -196,43 +240,30 @@ def _join(job: Job, kind: JoinedFormat, cases: Sequence[Case], outcome: Outcome)
 
 
 def _work(job: Job, journal: Journal, cases: Sequence[Case]) -> Iterator[tuple[Case, Exception | None]]:
-    """Each case once it is written, or with what went wrong. At most one is read ahead and one being written."""
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        read: Future[tuple[Prepared, ...]] | None = None
-        writing: tuple[Case, Future[None]] | None = None
-        probabilities = any(FORMATS[name].needs_probabilities for name in job.chosen)
-        for i, case in enumerate(cases):
-            current = read or reader.submit(_read, job, case)
-            read = reader.submit(_read, job, cases[i + 1]) if i + 1 < len(cases) else None
-            result: Segmentation | Exception
-            try:
-                result = segment_stages(job.model, current.result(), probabilities=probabilities)
-            except Exception as error:  # set aside, reported by the caller
-                result = error
-            if writing is not None:
-                yield _settle(*writing)
-                writing = None
-            is_known = journal.has(case)
+    """Each case once it is written, or with what went wrong."""
+    probabilities = needed_probabilities(job.chosen)
+
+    def write(case: Case, segmentation: Segmentation) -> None:
+        is_known = journal.has(case)
+        journal.forget(case)
+        _write(job, case, segmentation, is_known)
+
+    steps = Steps(
+        read=partial(_read, job),
+        num_tiles=lambda prepared: num_tiles(prepared[0][-1].image.shape[1:], job.model.window),
+        predict=partial(job.segment_all, probabilities=probabilities),
+        write=write,
+    )
+    # Stored probabilities are a byte a pixel and class: one case at a time.
+    for case, error in flow(cases, steps, batch=job.model.window.batch, writers=1 if probabilities else WRITERS):
+        if error is not None:
             journal.forget(case)
-            if isinstance(result, Exception):
-                yield case, result
-            else:
-                writing = case, writer.submit(_write, job, case, result, is_known)
-        if writing is not None:
-            yield _settle(*writing)
+        yield case, error
 
 
-def _settle(case: Case, writing: Future[None]) -> tuple[Case, Exception | None]:
-    try:
-        writing.result()
-    except Exception as error:  # set aside, reported by the caller
-        return case, error
-    return case, None
-
-
-def _read(job: Job, case: Case) -> tuple[Prepared, ...]:
+def _read(job: Job, case: Case) -> tuple[tuple[Prepared, ...], ...]:
     loaded = read_case(job.dataset, case, num_channels=len(job.plan.normalization))
-    return prepare_stages(job.model, loaded, job.plan, job.stage)
+    return job.prepare(loaded)
 
 
 def _write(job: Job, case: Case, segmentation: Segmentation, is_known: bool) -> None:
@@ -240,6 +271,12 @@ def _write(job: Job, case: Case, segmentation: Segmentation, is_known: bool) -> 
         job.remove(case)  # formats of another model or of another image that are not asked for now would stand beside the new ones
     for name in job.chosen:
         FORMATS[name].write(job.place(name, case), case, segmentation)
+    piece = expected_piece(job.out, case)
+    if job.calibration is None or segmentation.sums is None:
+        piece.unlink(missing_ok=True)
+    else:
+        certainty = Certainty.of(segmentation.sums, (mask for _, mask in segmentation.masks()))
+        write_expected(piece, case, certainty, job.calibration)
 
 
 def _reason(case: Case, error: Exception) -> str:

@@ -37,9 +37,18 @@ class Choice:
     @property
     def note(self) -> str:
         """Such as "3 of 5 folds"."""
-        if tuple(self.folds) == ("all",):
-            return "fold all"
-        return f"{len(self.folds)} of {self.total} folds" if len(self.folds) > 1 else f"fold {next(iter(self.folds))}"
+        return fold_note(tuple(self.folds), self.total)
+
+
+def fold_note(folds: Sequence[str], total: int) -> str:
+    """How many folds predict, for people.
+
+    Examples
+    --------
+    >>> fold_note(("0", "3"), 5), fold_note(("all",), 5), fold_note(("2",), 5)
+    ('2 of 5 folds', 'fold all', 'fold 2')
+    """
+    return f"{len(folds)} of {total} folds" if len(folds) > 1 else f"fold {folds[0]}"
 
 
 def find_folds(run: Path) -> dict[str, Path]:
@@ -81,7 +90,9 @@ def find_run(folder: Path, *, plan: str | None = None, config: str | None = None
         asked = ", ".join(f"--{name} {value}" for name, value in (("plan", plan), ("config", config), ("trainer", trainer)) if value)
         raise UsageError(f"{folder} holds no run with {asked}; trained are {names} (PLAN/CONFIG-TRAINER).")
     if len(wanted) > 1:
-        raise UsageError(f"{folder} holds several trained runs: {names}. Name one with --config, --plan, --trainer.")
+        raise UsageError(
+            f"{folder} holds several trained runs: {names}. Name one with --config, --plan, --trainer, or let autoseg select choose."
+        )
     return wanted[0]
 
 

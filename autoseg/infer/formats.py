@@ -15,6 +15,7 @@ import numpy as np
 from autoseg.case import Case
 from autoseg.errors import UsageError
 from autoseg.infer.case import Segmentation
+from autoseg.infer.decide import Kept
 from autoseg.io.atomic import replacing
 from autoseg.io.coco_writer import join_pieces, write_piece
 from autoseg.io.images import read_image
@@ -35,8 +36,8 @@ class Format(ABC):
 
     #: One line for the documentation.
     summary: str
-    #: True if it needs probabilities; masks that were written before do not suffice then.
-    needs_probabilities = False
+    #: What it needs of probabilities, True for bytes; masks that were written before do not suffice then.
+    needs_probabilities: Kept = False
     #: True if it holds images of two axes only.
     is_planar = False
 
@@ -104,7 +105,7 @@ class Map(Format):
         return out / prediction_output_name(case, num_axes, exclusive=True)
 
     def write(self, path: Path, case: Case, segmentation: Segmentation) -> None:
-        write_map(path, segmentation.array, segmentation.geometry, like=case.images[0])
+        write_map(path, segmentation.map(), segmentation.geometry, like=case.images[0])
 
     def refusal(self, labels: LabelSpace, num_axes: int) -> str:
         return "" if labels.exclusive else "the plan's classes overlap, and a map holds one class a pixel; masks holds them all"
@@ -174,18 +175,18 @@ class Probabilities(Format):
 
 
 class Npz(Format):
-    """CASE.npz for numpy."""
+    """CASE.npz for numpy, in half precision."""
 
-    summary = 'CASE.npz for numpy: "probabilities", uint8 (K, (z,) y, x), 255 p, and "classes"'
-    needs_probabilities = True
+    summary = 'CASE.npz for numpy: "probabilities", float16 (K, (z,) y, x), and "classes"'
+    needs_probabilities = "half"
 
     def place(self, out: Path, case: Case, labels: LabelSpace, num_axes: int) -> Path:
         return out / f"{escape_name(case.name)}.npz"
 
     def write(self, path: Path, case: Case, segmentation: Segmentation) -> None:
-        assert segmentation.probabilities is not None, "they were asked for"
+        assert segmentation.halves is not None, "they were asked for"
         with replacing(path) as temporary:
-            np.savez_compressed(temporary, probabilities=segmentation.probabilities, classes=np.array(segmentation.labels.classes))
+            np.savez_compressed(temporary, probabilities=segmentation.halves, classes=np.array(segmentation.labels.classes))
 
 
 class Overlay(Format):
@@ -224,6 +225,12 @@ FORMATS: dict[str, Format] = {
     "npz": Npz(),
     "overlay": Overlay(),
 }
+
+
+def needed_probabilities(names: Sequence[str]) -> Kept:
+    """What these formats together need of probabilities."""
+    needed = {FORMATS[name].needs_probabilities for name in names} - {False}
+    return "both" if len(needed) > 1 else next(iter(needed), False)
 
 
 def parse_formats(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from autoseg.budget import Precision
 from autoseg.case import Case
@@ -44,6 +44,9 @@ class RunRecord:
         Of the window.
     mirror_axes_before : tuple of int
         Of the previous stage's window in a cascade, whose nets the folds' checkpoints name.
+    engine : {"torch", "onnx"}
+    selection : str
+        Checksum of what `autoseg select` chose; empty if that is not used.
     done : dict of str -> str
         Finished case -> size and time of its input files.
     """
@@ -60,6 +63,8 @@ class RunRecord:
     mirror_axes: tuple[int, ...]
     precision: Precision
     mirror_axes_before: tuple[int, ...] = ()
+    engine: Literal["torch", "onnx"] = "torch"
+    selection: str = ""
     done: dict[str, str] = field(default_factory=dict)
 
     def is_like(self, other: RunRecord) -> bool:

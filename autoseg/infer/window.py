@@ -6,9 +6,10 @@ net sees the previous stage's probabilities of the K classes behind the image's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import groupby, islice, product
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from torch import Tensor, nn
 
 from autoseg.augment import Intensity
 from autoseg.budget import Precision
+from autoseg.infer.blend import Accumulator, Band, Start
+from autoseg.infer.constant import KnownTiles, constant_values
 from autoseg.infer.tiling import Axis, plan_axes, subsets
 from autoseg.step import autocast, memory_format
 
-Start = tuple[int, ...]
+__all__ = ["Band", "Source", "Window", "gather", "num_tiles", "predict_bands", "predict_image", "predict_sources"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,22 +70,6 @@ class Window:
             raise ValueError(f"batch must be at least 1, got {self.batch}")
 
 
-@dataclass(frozen=True, eq=False)
-class Band:
-    """Finished rows of an image.
-
-    Parameters
-    ----------
-    rows : slice
-        Of the first spatial axis.
-    probabilities : fp32 Tensor, (H, rows, ...), in [0, 1]
-        On the window's device.
-    """
-
-    rows: slice
-    probabilities: Tensor
-
-
 def predict_image(
     nets: Sequence[nn.Module],
     image: NDArray[Any] | Tensor,
@@ -110,13 +97,18 @@ def predict_image(
     array of float32, (H, *spatial), in [0, 1]
         Mean over nets and flips, blended over tiles.
     """
-    bands = predict_bands(nets, image, window, intensity, previous=previous)
-    first = next(bands)
-    probabilities = np.empty((first.probabilities.shape[0], *image.shape[1:]), np.float32)
-    probabilities[:, first.rows] = first.probabilities.cpu().numpy()
+    return gather(predict_bands(nets, image, window, intensity, previous=previous), image.shape[1:])
+
+
+def gather(bands: Iterable[Band], shape: Sequence[int]) -> NDArray[np.float32]:
+    """All bands of an image of this spatial shape as one array, (H, *shape)."""
+    whole: Tensor | None = None
     for band in bands:
-        probabilities[:, band.rows] = band.probabilities.cpu().numpy()
-    return probabilities
+        if whole is None:
+            whole = torch.empty(len(band.probabilities), *shape)
+        whole[:, band.rows] = band.probabilities
+    assert whole is not None, "an image has at least one row"
+    return whole.numpy()
 
 
 def predict_bands(
@@ -129,8 +121,7 @@ def predict_bands(
 ) -> Iterator[Band]:
     """Probabilities of an image as bands of rows, each as soon as no tile to come touches it; arguments as in `predict_image`.
 
-    Only the rows that are still open have an accumulator: as many as the patch is high, whatever the image's height. The tile
-    batch is the outer loop and the nets the inner one, so that folds cost their weights and no accumulators of their own.
+    Only the rows that are still open have an accumulator: as many as the patch is high, whatever the image's height.
 
     Raises
     ------
@@ -138,33 +129,153 @@ def predict_bands(
         If the image's axes or channels, or the previous channels' shape, do not fit.
     """
     array = image.cpu().numpy() if isinstance(image, Tensor) else image
-    if array.ndim - 1 - len(window.patch) not in (0, 1) or array.shape[0] != len(intensity.mean):
-        raise ValueError(f"an image of shape {array.shape} does not fit {len(intensity.mean)} channels and a patch of {window.patch}")
-    if previous is not None and (previous.dtype != np.uint8 or previous.shape[1:] != array.shape[1:]):
-        raise ValueError(f"previous must be uint8 and fit the image's {array.shape[1:]}, got {previous.dtype} {previous.shape}")
-    patch = (1,) * (array.ndim - 1 - len(window.patch)) + window.patch
-    axes = plan_axes(array.shape[1:], patch, window.step)
-    starts = product(*(axis.starts for axis in axes))
-    accumulator: _Accumulator | None = None
-    while chunk := list(islice(starts, window.batch)):
-        images = intensity.apply(_to_float(_read_tiles(array, axes, chunk, window), window))
-        before = None if previous is None else _read_tiles(previous, axes, chunk, window)
-        probabilities = _predict_tiles(nets, images, before, window, axes)
-        accumulator = accumulator or _Accumulator(axes, probabilities.shape[1], window.device)
-        for start, tile in zip(chunk, probabilities, strict=True):
-            yield from accumulator.close_before(start[0])
-            accumulator.add(start, tile)
-    assert accumulator is not None
-    yield from accumulator.close_before(axes[0].length)
+    for _, band in predict_sources(nets, [Source(image=array, intensity=intensity, previous=previous)], window):
+        yield band
 
 
-def _read_tiles(image: NDArray[Any], axes: Sequence[Axis], starts: Sequence[Start], window: Window) -> Tensor:
-    """Tiles (N, C, *patch) on the device, 8 and 16 bit as stored; beyond the image its mirror."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Source:
+    """An image to predict: the arguments of `predict_image`."""
+
+    image: NDArray[Any]
+    intensity: Intensity
+    previous: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Opened:
+    """An image with its tiles."""
+
+    number: int
+    source: Source
+    axes: tuple[Axis, ...]
+    accumulator: Accumulator
+
+
+def predict_sources(
+    nets: Sequence[nn.Module], sources: Iterable[Source], window: Window, known: KnownTiles | None = None
+) -> Iterator[tuple[int, Band]]:
+    """Bands of several images one after another, as (number of the image, Band); their tiles share the batches.
+
+    The batch of tiles is the outer loop and the nets the inner one, so that folds cost their weights and no accumulators of their own.
+    A tile whose channels are constant is computed once per value.
+
+    Parameters
+    ----------
+    nets, window
+        As in `predict_image`.
+    sources : iterable of Source
+        Taken as their tiles are needed.
+    known : KnownTiles, optional
+        Of these nets and this window, from earlier images.
+
+    Raises
+    ------
+    ValueError
+        If an image does not fit.
+    """
+    known = KnownTiles() if known is None else known
+    tiles = _all_tiles(sources, window)
+    while chunk := list(islice(tiles, window.batch)):
+        groups = [(opened, [start for _, start in group]) for opened, group in groupby(chunk, key=lambda pair: pair[0])]
+        results = _predict_chunk(nets, groups, window, known)
+        for (opened, start), tile in zip(chunk, results, strict=True):
+            for band in opened.accumulator.add(start, tile):
+                yield opened.number, band
+
+
+def num_tiles(shape: Sequence[int], window: Window) -> int:
+    """Tiles of an image of this spatial shape."""
+    return math.prod(len(axis.starts) for axis in _plan(shape, window))
+
+
+def _plan(shape: Sequence[int], window: Window) -> tuple[Axis, ...]:
+    return plan_axes(shape, (1,) * (len(shape) - len(window.patch)) + window.patch, window.step)
+
+
+def _all_tiles(sources: Iterable[Source], window: Window) -> Iterator[tuple[_Opened, Start]]:
+    for number, source in enumerate(sources):
+        _check_fits(source, window)
+        axes = _plan(source.image.shape[1:], window)
+        opened = _Opened(number=number, source=source, axes=axes, accumulator=Accumulator(axes))
+        for start in product(*(axis.starts for axis in axes)):
+            yield opened, start
+
+
+def _check_fits(source: Source, window: Window) -> None:
+    image, previous, channels = source.image, source.previous, len(source.intensity.mean)
+    if image.ndim - 1 - len(window.patch) not in (0, 1) or image.shape[0] != channels:
+        raise ValueError(f"an image of shape {image.shape} does not fit {channels} channels and a patch of {window.patch}")
+    if previous is not None and (previous.dtype != np.uint8 or previous.shape[1:] != image.shape[1:]):
+        raise ValueError(f"previous must be uint8 and fit the image's {image.shape[1:]}, got {previous.dtype} {previous.shape}")
+
+
+def _predict_chunk(
+    nets: Sequence[nn.Module], groups: Sequence[tuple[_Opened, list[Start]]], window: Window, known: KnownTiles
+) -> Iterator[Tensor]:
+    """Probabilities (H, *patch) of each tile, with the axes of its image."""
+    keys: list[bytes | None] = []
+    images: list[Tensor] = []
+    before: list[Tensor] = []
+    #: Results of constant tiles; None: in this batch.
+    here: dict[bytes, Tensor | None] = {}
+    for opened, starts in groups:
+        source = opened.source
+        arrays = [_read_tiles(array, opened.axes, starts, window) for array in (source.image, source.previous) if array is not None]
+        own = [_key(source.intensity, [array[i] for array in arrays]) for i in range(len(starts))]
+        computed = [i for i, key in enumerate(own) if key is None or _is_new(key, here, known)]
+        keys += own
+        if computed:
+            image, *previous = (_to_device(array[computed], window) for array in arrays)
+            images.append(source.intensity.apply(_to_float(image, window)))
+            before += previous
+    results = iter(_predict_tiles(nets, _join(images), _join(before) if before else None, window) if images else ())
+    has_slices = len(groups[0][0].axes) > len(window.patch)
+    for key in keys:
+        tile = None if key is None else here[key]
+        if tile is None:
+            tile = next(results)
+            if key is not None:
+                here[key] = tile = tile.clone()  # its batch is freed
+                known.put(key, tile)
+        yield tile.unsqueeze(1) if has_slices else tile
+
+
+def _is_new(key: bytes, here: dict[bytes, Tensor | None], known: KnownTiles) -> bool:
+    """True for a constant tile that has to be computed; notes in `here` what is known of it."""
+    if key in here:
+        return False
+    here[key] = known.get(key)
+    return here[key] is None
+
+
+def _key(intensity: Intensity, tiles: Sequence[NDArray[Any]]) -> bytes | None:
+    """What the nets see of a tile of the image (and one of the previous stage), if each channel of it is constant."""
+    values = [constant_values(tile) for tile in tiles]
+    if any(value is None for value in values):
+        return None
+    image, *previous = (torch.from_numpy(np.asarray(value, np.float32))[None] for value in values)
+    seen = [intensity.apply(image), *previous]
+    return torch.cat(seen, dim=1).numpy().tobytes()
+
+
+def _join(tiles: Sequence[Tensor]) -> Tensor:
+    return tiles[0] if len(tiles) == 1 else torch.cat(list(tiles))
+
+
+def _read_tiles(image: NDArray[Any], axes: Sequence[Axis], starts: Sequence[Start], window: Window) -> NDArray[Any]:
+    """Tiles (N, C, *patch), 8 and 16 bit as stored; beyond the image its mirror."""
     tiles = np.stack([_read_tile(image, axes, start) for start in starts])
     tiles = tiles.reshape(*tiles.shape[:2], *window.patch)  # a slice's own axis goes
     if tiles.dtype.kind != "f" and tiles.dtype not in (np.uint8, np.int16):
         tiles = tiles.astype(np.float32)  # torch moves the small dtypes as they are and knows little of the others
-    return torch.from_numpy(tiles).to(window.device)
+    return tiles
+
+
+def _to_device(tiles: NDArray[Any], window: Window) -> Tensor:
+    found = torch.from_numpy(tiles)
+    # From memory that may be swapped out a copy to a GPU waits until all that was launched before is done.
+    return found.pin_memory().to(window.device, non_blocking=True) if window.device.type == "cuda" else found.to(window.device)
 
 
 def _to_float(tiles: Tensor, window: Window) -> Tensor:
@@ -181,25 +292,23 @@ def _read_tile(image: NDArray[Any], axes: Sequence[Axis], start: Start) -> NDArr
 
 
 @torch.inference_mode()
-def _predict_tiles(nets: Sequence[nn.Module], images: Tensor, previous: Tensor | None, window: Window, axes: Sequence[Axis]) -> Tensor:
-    """Probabilities (N, H, *spatial), the mean over nets and flips, with the axes of the image and without its mirrored surroundings."""
+def _predict_tiles(nets: Sequence[nn.Module], images: Tensor, previous: Tensor | None, window: Window) -> Tensor:
+    """Probabilities (N, H, *patch), the mean over nets and flips."""
     cast = autocast(window.device, window.precision)
-    # An axis shorter than the patch has one tile, so every tile of the batch lies in the image in the same way.
-    crop = [axis.inside(axis.starts[0])[1] for axis in axes[-len(window.patch) :]]
     flips = subsets(window.mirror_axes)
     total: Tensor | None = None
     for net, flip in product(nets, flips):
         dims = [axis + 2 for axis in flip]
         with cast():
             logits: Tensor = net(_input(images, previous, flip, window))[0]
-        logits = (logits.flip(dims) if dims else logits)[:, :, *crop]
+        logits = logits.flip(dims) if dims else logits
         if len(flip) % 2 and window.mirror_swap:
             logits = logits[:, list(window.mirror_swap)]
         probabilities = _activate(logits, exclusive=window.exclusive)
+        del logits
         total = probabilities if total is None else total.add_(probabilities)
     assert total is not None, "predict_image needs at least one net"
-    total = total.div_(len(nets) * len(flips))
-    return total.unsqueeze(2) if len(axes) > len(window.patch) else total
+    return total.div_(len(nets) * len(flips)) if len(nets) * len(flips) > 1 else total
 
 
 def _input(images: Tensor, previous: Tensor | None, flip: Sequence[int], window: Window) -> Tensor:
@@ -218,42 +327,9 @@ def _input(images: Tensor, previous: Tensor | None, flip: Sequence[int], window:
 
 
 def _activate(logits: Tensor, *, exclusive: bool) -> Tensor:
-    # Contiguous before fp32: blending wants each head's rows together, and half the bytes move.
-    logits = logits.contiguous().to(torch.float32, copy=True)
-    return logits.softmax(dim=1) if exclusive else logits.sigmoid_()
-
-
-class _Accumulator:
-    """The rows that are still open."""
-
-    def __init__(self, axes: Sequence[Axis], heads: int, device: torch.device) -> None:
-        self.axes = axes
-        self.top = 0
-        self.weights = [{start: torch.from_numpy(w).to(device) for start, w in axis.weights.items()} for axis in axes]
-        height = min(axes[0].patch, axes[0].length)
-        self.open = torch.zeros(heads, height, *(axis.length for axis in axes[1:]), device=device)
-
-    def close_before(self, row: int) -> Iterator[Band]:
-        """Give the rows above `row`, if any are open, and make room for as many below."""
-        closed = row - self.top
-        if closed <= 0:
-            return
-        yield Band(slice(self.top, row), self.open[:, :closed])
-        self.top = row
-        if row < self.axes[0].length:
-            below = self.open[:, closed:]
-            self.open = torch.zeros_like(self.open)
-            self.open[:, : below.shape[1]] = below
-
-    def add(self, start: Start, tile: Tensor) -> None:
-        """Blend the part of a tile that lies in the image, (H, *part)."""
-        places = [axis.inside(first) for axis, first in zip(self.axes, start, strict=True)]
-        rows = slice(places[0][0].start - self.top, places[0][0].stop - self.top)
-        target = self.open[:, rows, *(image for image, _ in places[1:])]
-        if all(len(axis.weights) == 1 for axis in self.axes):
-            target.copy_(tile)
-            return
-        weight = torch.ones((), device=tile.device)
-        for dim, (first, (_, part)) in enumerate(zip(start, places, strict=True)):
-            weight = weight.unsqueeze(-1) * self.weights[dim][first][part]
-        target.addcmul_(tile, weight)
+    """Probabilities in fp32, in the order in memory that the logits have."""
+    if not exclusive:
+        return logits.to(torch.float32, copy=True).sigmoid_()
+    if logits.device.type == "cpu":  # torch makes any other order contiguous first
+        return logits.movedim(1, -1).softmax(dim=-1, dtype=torch.float32).movedim(-1, 1)
+    return logits.softmax(dim=1, dtype=torch.float32)

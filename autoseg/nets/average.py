@@ -29,6 +29,8 @@ class WeightAverage:
         self.decay = decay
         #: Steps averaged so far; with the averaged weights all that there is to remember.
         self.updates = 0
+        #: True while the net holds the average and `weights` the net's own.
+        self.is_in_use = False
         self._names = [name for name, _ in net.named_parameters()]
         self._parameters: list[Tensor] = list(net.parameters())
         self.weights = [parameter.detach().clone() for parameter in self._parameters]
@@ -44,10 +46,12 @@ class WeightAverage:
     def in_use(self) -> Iterator[None]:
         """Put the average into the net while the block runs; nothing is copied."""
         self._exchange()
+        self.is_in_use = True
         try:
             yield
         finally:
             self._exchange()
+            self.is_in_use = False
 
     def named(self) -> dict[str, Tensor]:
         """The averaged weights by their names in the net."""

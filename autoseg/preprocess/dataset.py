@@ -66,7 +66,7 @@ def prepare_dataset(
 
 def missing_cases(dataset: Dataset, plan: Plan, *, stage: Stage, store: PreparedStore) -> Sequence[Case]:
     """The labelled cases that are absent, damaged, or made from other files or another plan."""
-    return [case for case in dataset.train if not store.has(case.name, key_of(case, dataset.root, plan=plan, stage=stage))]
+    return [case for case in dataset.train if not store.is_sound(case.name, key_of(case, dataset.root, plan=plan, stage=stage))]
 
 
 def key_of(case: Case, root: Path, *, plan: Plan, stage: Stage) -> str:

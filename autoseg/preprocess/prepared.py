@@ -18,8 +18,9 @@ PREPARED_VERSION = 2
 class PreparedMeta:
     """How a prepared case came about.
 
-    The way there: cut `box` out of the original, resample to `resampled_shape`, order the axes as `axes` says. Values stay as they are;
-    a net sees (clip(x, lower, upper) - mean) / std of each channel, which is computed on the device.
+    The way there: cut `box` out of the original, resample to `resampled_shape`, order the axes as `axes` says. Values stay as they are
+    (those of a channel whose normalisation is "clahe" are equalised after the cut); a net sees (clip(x, lower, upper) - mean) / std of each
+    channel, which is computed on the device.
 
     Parameters
     ----------

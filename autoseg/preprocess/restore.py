@@ -45,6 +45,19 @@ def restore_channel(channel: NDArray[Any], meta: PreparedMeta, *, outside: float
     return _put_back(inside, meta, outside)
 
 
+def restore_exact(array: NDArray[Any], meta: PreparedMeta) -> NDArray[Any]:
+    """An array of any dtype, shape meta.shape, on the original grid of a case of which nothing was resampled; 0 where it was cropped away.
+
+    Raises
+    ------
+    ValueError
+        If the case was resampled, or the array has another shape.
+    """
+    if meta.resampled_shape != meta.box_shape or array.shape != meta.shape:
+        raise ValueError(f"{array.shape} cannot go back as it is: prepared {meta.shape}, cut out {meta.box_shape}")
+    return _put_back(array.transpose(np.argsort(meta.axes)), meta, 0)
+
+
 def restore_masks(array: NDArray[Any], meta: PreparedMeta, *, threshold: float | Sequence[float] = 0.5) -> Iterator[NDArray[np.bool_]]:
     """Masks on the original grid, one by one: where the probability (K, *prepared) lies above the threshold, one for all or each."""
     limits = [float(threshold)] * len(array) if isinstance(threshold, int | float) else list(threshold)

@@ -3,7 +3,7 @@
 FOLDER/CASE/image.b2nd    blosc2, (C, *spatial)
 FOLDER/CASE/codes.b2nd    blosc2, (*spatial); absent without labels
 FOLDER/CASE/small.npz     table, ignore, and the points of all classes with their counts
-FOLDER/CASE/case.json     PreparedMeta, the key it was made from, and the other files' sizes; written last
+FOLDER/CASE/case.json     PreparedMeta, the key it was made from, and the other files' sizes and checksums; written last
 
 The channels of a cascade's stage before lie in a store of their own (`preprocess.previous_store`): "2d" and "2d_cascade" share the rest.
 """
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.errors import FileFormatError
+from autoseg.io.atomic import remove_leftovers, replacing_folder
 from autoseg.io.json_files import load_json, save_json
 from autoseg.io.names import escape_name, unescape_name
 from autoseg.labels import CodeMap, Codes
@@ -29,6 +30,7 @@ from autoseg.preprocess.prepared import PREPARED_VERSION, Prepared, PreparedMeta
 from autoseg.preprocess.stored_array import Slicable, chunk_shape, open_array, save_array
 
 IMAGE, CODES, SMALL, META = "image.b2nd", "codes.b2nd", "small.npz", "case.json"
+ADVICE = "run plan_and_preprocess again, it replaces the case"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,8 @@ class Record:
     key: str
     meta: PreparedMeta
     sizes: dict[str, int] = field(default_factory=dict)
+    # Empty in cases of earlier versions, of which only sizes are known.
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 class Channels(Protocol):
@@ -129,15 +133,26 @@ class PreparedStore:
     def __init__(self, folder: Path, channels: Channels | None = None) -> None:
         self.folder = folder
         self.channels = channels
+        # Cases that this process has read as a whole and found as they were written.
+        self._verified: set[tuple[str, str]] = set()
 
     def case_folder(self, name: str) -> Path:
         """Where a case lies or would lie."""
         return self.folder / escape_name(name)
 
     def has(self, name: str, key: str | None = None) -> bool:
-        """True if the case is there, whole, and made from what `key` says (any key if None)."""
+        """True if the case is there, whole, and made from what `key` says (any key if None); sizes are compared, nothing is read."""
         try:
             record = self._record(name)
+        except FileFormatError:
+            return False
+        return key is None or record.key == key
+
+    def is_sound(self, name: str, key: str | None = None) -> bool:
+        """`has`, the files' checksums compared as well."""
+        try:
+            record = self._record(name)
+            self._verify(name, record)
         except FileFormatError:
             return False
         return key is None or record.key == key
@@ -150,14 +165,16 @@ class PreparedStore:
         return tuple(name for name in found if self.has(name))
 
     def open(self, name: str) -> StoredCase:
-        """A case for reading.
+        """A case for reading. The first time in this object's life its files are read as a whole, and their checksums compared.
 
         Raises
         ------
         FileFormatError
-            If it is absent or one of its files is missing or cut short.
+            If it is absent or one of its files is missing, cut short or damaged.
         """
-        return StoredCase(self.case_folder(name), self._record(name), self.channels)
+        record = self._record(name)
+        self._verify(name, record)
+        return StoredCase(self.case_folder(name), record, self.channels)
 
     def made_from(self, name: str) -> str:
         """The key that a case was written with; FileFormatError as from `open`."""
@@ -165,12 +182,12 @@ class PreparedStore:
 
     def write(self, prepared: Prepared, *, key: str) -> None:
         """Write a case as a whole; an earlier one of the same name is replaced."""
-        with case_folders.replacing_case(self.case_folder(prepared.meta.name)) as temporary:
+        with replacing_folder(self.case_folder(prepared.meta.name)) as temporary:
             _write_files(temporary, prepared, key)
 
     def remove_leftovers(self) -> None:
         """Delete what processes that are gone left half written."""
-        case_folders.remove_leftovers(self.folder)
+        remove_leftovers(self.folder)
 
     def size_bytes(self) -> int:
         """Bytes of all files."""
@@ -179,8 +196,15 @@ class PreparedStore:
     def _record(self, name: str) -> Record:
         folder = self.case_folder(name)
         record = load_json(folder / META, Record)
-        case_folders.check_sizes(folder, record.sizes, advice="run plan_and_preprocess again, it replaces the case")
+        case_folders.check_sizes(folder, record.sizes, advice=ADVICE)
         return record
+
+    def _verify(self, name: str, record: Record) -> None:
+        """Compare checksums, once for each content: a case that is replaced is looked at again."""
+        content = (name, repr(record.checksums))
+        if content not in self._verified:
+            case_folders.check_contents(self.case_folder(name), record.checksums, advice=ADVICE)
+            self._verified.add(content)
 
 
 def plan_key(plan: Plan, stage: Stage) -> str:
@@ -208,4 +232,5 @@ def _write_files(folder: Path, prepared: Prepared, key: str) -> None:
         # One array for all classes: opening 29 members of a zip file takes longer than reading the image.
         small |= {"points": np.concatenate(prepared.points), "counts": np.array([len(p) for p in prepared.points])}
     np.savez(folder / SMALL, **small)  # type: ignore[arg-type]
-    save_json(folder / META, Record(key=key, meta=prepared.meta, sizes=case_folders.sizes_of(folder)))
+    sizes, checksums = case_folders.sizes_of(folder), case_folders.checksums_of(folder)
+    save_json(folder / META, Record(key=key, meta=prepared.meta, sizes=sizes, checksums=checksums))

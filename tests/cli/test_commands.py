@@ -71,3 +71,20 @@ def test_a_prediction_that_fails_for_an_image_exits_with_1(autoseg: Autoseg, tmp
     assert done.code == 1, done
     assert "Failed: bad" in done.err
     assert (tmp_path / "out" / "good").is_dir()
+
+
+def test_training_knows_the_groups_of_the_splits(autoseg: Autoseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data set declares none: what was split by --group-regex or in blocks is what intervals are drawn over."""
+    from tests.trainers.make import plan_and_prepare
+
+    monkeypatch.chdir(tmp_path)
+    plan_and_prepare(tmp_path)
+    file = tmp_path / "preprocessed" / "Blobs" / "splits.json"
+    splits = json.loads(file.read_text(encoding="utf-8"))
+    splits |= {"rule": "groups", "groups": [fold["val"] for fold in splits["folds"]]}
+    file.write_text(json.dumps(splits), encoding="utf-8")
+    done = autoseg("train", "2d", "0", "--epochs", 1, "--iterations-per-epoch", 1)
+    assert done.code == 0, done.err
+    summary = json.loads((tmp_path / "results/Blobs/default/2d-default/fold0/summary.json").read_text(encoding="utf-8"))
+    assert summary["drawn"] == "groups"
+    assert set(summary["groups"]) == set(splits["folds"][0]["val"])

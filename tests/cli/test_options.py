@@ -22,7 +22,8 @@ OPTIONS = {
         "--seed", "--patience", "--ema", "--from", "--track", "--deterministic", "--device", "--queued", "--restart",
     },
     "predict": {
-        "--ensemble", "--no-selection", "-d --dataset", "-i --input", "-o --output", "--model", "--folds", "--no-tta", "--step", "--config", "--plan",
+        "--ensemble", "--no-selection", "-d --dataset", "-i --input", "-o --output", "--model", "--folds", "--no-tta",
+        "--step", "--config", "--plan",
         "--trainer", "--device", "--engine", "--format", "--part", "--overwrite", "-w --workspace",
     },
     "export": {

@@ -28,7 +28,11 @@ def startup_names(root: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["plan_and_preprocess"], ["train"], ["predict"], ["evaluate"], ["compare"], ["demo"], ["plan"], ["plan", "show"]]
+    "arguments",
+    [
+        *([name] for name in ("check", "plan_and_preprocess", "train", "predict", "export", "evaluate", "compare", "demo", "plan")),
+        *([], ["plan", "show"]),
+    ],
 )
 def test_help_loads_neither_torch_nor_pydantic(root: Path, arguments: list[str]) -> None:
     output, loaded = run_with_importtime(root, "-m", "autoseg", *arguments, "--help")

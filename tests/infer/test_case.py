@@ -1,5 +1,7 @@
 """From a prepared case to masks or a map on the original grid, with nets whose answer is known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from autoseg.case import Case, LoadedCase
 from autoseg.geometry import Geometry
 from autoseg.infer.case import Model, Segmentation, segment
+from autoseg.infer.decide import Kept
 from autoseg.infer.nets import head_swap, load_net, plan_window
 from autoseg.labels import LabelSpace
 from autoseg.plan import Plan
@@ -29,7 +32,7 @@ class Thresholds(nn.Module):
         return [torch.cat([0 * x, bright + some, some], dim=1) if self.exclusive else torch.cat([bright, some], dim=1)]
 
 
-def predict(plan: Plan, image: NDArray[np.uint8], spacing: tuple[float, ...] | None = None) -> Segmentation:
+def predict(plan: Plan, image: NDArray[np.uint8], spacing: tuple[float, ...] | None = None, probabilities: Kept = True) -> Segmentation:
     (stage,) = plan.stages
     geometry = Geometry.pixels(image.shape[1:])
     if spacing is not None:
@@ -39,7 +42,7 @@ def predict(plan: Plan, image: NDArray[np.uint8], spacing: tuple[float, ...] | N
     loaded = LoadedCase(case=Case(name="a", images=()), image=image, geometry=geometry, labels=None)
     prepared = prepare(loaded, plan, stage=plan.stages[stage])
     model = Model(labels=plan.labels, nets=(Thresholds(plan.labels),), window=plan_window(plan, stage, torch.device("cpu")))
-    return segment(model, prepared.image, prepared.meta, probabilities=True)
+    return segment(model, prepared.image, prepared.meta, probabilities=probabilities)
 
 
 def blocks(*shape: int) -> NDArray[np.uint8]:
@@ -113,3 +116,29 @@ def test_the_window_of_a_plan() -> None:
     assert head_swap(EXCLUSIVE, (1, 0)) == (0, 2, 1)
     assert head_swap(OVERLAPPING, (1, 0)) == (1, 0)
     assert head_swap(OVERLAPPING, ()) == ()
+
+
+@pytest.mark.parametrize(("shape", "options"), CASES)
+def test_half_precision_is_the_sigmoid_itself(shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    image = blocks(*shape)
+    found = predict(tiny_plan(OVERLAPPING, **options), image, probabilities="half")
+    assert found.probabilities is None
+    assert found.halves is not None
+    assert found.halves.dtype == np.float16
+    x = image[0].astype(np.float64) / 10
+    expected = np.stack([1 / (1 + np.exp(-(x - 15))), 1 / (1 + np.exp(-(x - 5)))])
+    if options.get("crop"):
+        outside = np.ones(shape, np.bool_)
+        outside[tuple(slice(n // 4, 3 * n // 4) for n in shape)] = False
+        expected[:, outside] = 0
+    np.testing.assert_allclose(found.halves, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [OVERLAPPING, EXCLUSIVE])
+@pytest.mark.parametrize("spacing", [None, (0.5, 2.0)])
+def test_bytes_and_halves_say_the_same(labels: LabelSpace, spacing: tuple[float, ...] | None) -> None:
+    found = predict(tiny_plan(labels, spacing=spacing and (1.0, 1.0)), blocks(40, 27), spacing, "both")
+    assert found.probabilities is not None
+    assert found.halves is not None
+    assert found.halves.shape == found.probabilities.shape == (2, 40, 27)
+    assert np.abs(found.halves.astype(np.float64) - found.probabilities / 255).max() <= 0.5 / 255 + 1e-3

@@ -49,7 +49,7 @@ def test_missing_formats_are_made_from_masks(predictor: Predictor, tmp_path: Pat
     cases = images(tmp_path / "in", "ab")
     predictor.predict_files(cases, tmp_path / "all", formats=ALL)
     predictor.predict_files(cases, tmp_path / "out", formats=("masks",))
-    monkeypatch.setattr("autoseg.infer.files.segment_stages", None)  # nothing is predicted
+    monkeypatch.setattr("autoseg.infer.files.segment_cases", None)  # nothing is predicted
     wanted = ("rle", "polygons", "coco", "overlay")
     assert predictor.predict_files(cases, tmp_path / "out", formats=wanted).added == ["a", "b"]
     assert predictor.predict_files(cases, tmp_path / "out", formats=wanted).skipped == ["a", "b"]
@@ -62,7 +62,7 @@ def test_masks_from_a_map_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     predictor, cases = Predictor.load(tmp_path / "Tiny", tta=False), images(tmp_path / "in", "a")
     predictor.predict_files(cases, tmp_path / "out")
     expected = contents(tmp_path / "out")
-    monkeypatch.setattr("autoseg.infer.files.segment_stages", None)
+    monkeypatch.setattr("autoseg.infer.files.segment_cases", None)
     assert predictor.predict_files(cases, tmp_path / "out", formats=("masks",)).added == ["a"]
     (tmp_path / "out/a.png").unlink()
     assert predictor.predict_files(cases, tmp_path / "out").added == ["a"]

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from autoseg.memory import CudaCasts, trace_step
 from autoseg.memory.casts import FP32, FP32_RESULT, HALF, POLICY, TABLE, WIDEST
-from autoseg.nets import unet
+from autoseg.nets.blocks import ConvBlock
 from autoseg.nets.up import UpConv2d
 from autoseg.plan import Stage
 from autoseg.step import arrange, build_learner
@@ -72,7 +72,7 @@ def watched(*modules: type[nn.Module]) -> Iterator[dict[str, set[torch.dtype]]]:
 
 def test_fp16_on_cuda_is_traced_in_fp16() -> None:
     stage = small.stage(network=net_of(), patch=(64, 64))
-    kinds = (nn.Conv2d, UpConv2d, unet.ConvBlock)
+    kinds = (nn.Conv2d, UpConv2d, ConvBlock)
     with watched(*kinds) as seen:
         half = peak(stage, device_type="cuda", precision="fp16")
     assert seen == {kind.__name__: {torch.float16} for kind in kinds}

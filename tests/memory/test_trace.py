@@ -21,6 +21,7 @@ from autoseg.memory import (
 )
 from autoseg.memory.trace import AHEAD_PER_WORKER, traced_samples
 from autoseg.nets import unet
+from autoseg.nets.blocks import ConvBlock
 from autoseg.plan import Stage
 from autoseg.recipe import STRONG_AUGMENTATION, Augmentation
 from autoseg.trainers import loader
@@ -75,7 +76,7 @@ def test_more_classes_cost_more() -> None:
     assert peak(many) - peak(few) >= 2 * 28 * 2 * 64 * 64 * 4
 
 
-class Hoarder(unet.ConvBlock):
+class Hoarder(ConvBlock):
     """A block that keeps one more tensor of its output's size for its backward pass."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,9 +105,9 @@ def test_one_more_saved_activation_raises_the_peak_by_its_bytes(monkeypatch: pyt
 
     def hoarding(channels_in: int, channels_out: int, kernel: Any, stride: Any, num: int) -> nn.Sequential:
         # The coarsest stage alone, whose activations all live at the peak.
-        block = Hoarder if channels_out == 24 else unet.ConvBlock
+        block = Hoarder if channels_out == 24 else ConvBlock
         blocks = [block(channels_in, channels_out, kernel, stride)]
-        blocks += [unet.ConvBlock(channels_out, channels_out, kernel, (1, 1)) for _ in range(num - 1)]
+        blocks += [ConvBlock(channels_out, channels_out, kernel, (1, 1)) for _ in range(num - 1)]
         return nn.Sequential(*blocks)
 
     monkeypatch.setattr(unet, "conv_stage", hoarding)

@@ -182,17 +182,18 @@ def test_a_residual_encoder_written_out() -> None:
         return F.leaky_relu(y + (normed(way, projected[0]) if projected else way), 0.01)
 
     x = torch.randn(2, 1, 16, 24)
-    stem, first = net.encoder[0]  # type: ignore[misc]
+    stages: list[Any] = list(net.encoder)
+    stem, first = stages[0]
     a = residual(F.leaky_relu(normed(x, stem[0]), 0.01), first[0])
-    b = residual(residual(a, net.encoder[1][0], 2), net.encoder[1][1])  # type: ignore[index]
-    c = residual(b, net.encoder[2][0], 2)  # type: ignore[index]
+    b = residual(residual(a, stages[1][0], 2), stages[1][1])
+    c = residual(b, stages[2][0], 2)
     for level, expected in enumerate((a, b, c)):
         got = x
-        for stage in list(net.encoder)[: level + 1]:
+        for stage in stages[: level + 1]:
             got = stage(got)
         torch.testing.assert_close(got, expected)
     # Equal channels are not projected, and only what strides is averaged.
-    assert [len(stage[0].skip) for stage in (first, net.encoder[1], net.encoder[2])] == [0, 1, 2]  # type: ignore[index, union-attr]
+    assert [len(stage[0].skip) for stage in (first, stages[1], stages[2])] == [0, 1, 2]
 
 
 def test_a_residual_net_trains_in_volumes_and_with_recomputing() -> None:

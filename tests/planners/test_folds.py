@@ -1,12 +1,15 @@
 """Folds: groups stay together, folds are alike, the seed decides."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoseg.case import Case
 from autoseg.errors import PlanError
 from autoseg.fingerprint import CaseFacts
-from autoseg.planners.folds import Fold, Splits, make_splits
+from autoseg.planners.folds import Fold, Splits, in_groups, make_splits
 from tests.fingerprint.make import case_facts, fingerprint, likeness
 
 
@@ -118,3 +121,14 @@ def test_a_fold_edited_by_hand_is_checked() -> None:
         Fold(train=("a", "b"), val=("b",))
     with pytest.raises(ValueError, match="at least one case"):
         Fold(train=(), val=("b",))
+
+
+def test_cases_in_the_groups_of_the_splits() -> None:
+    """A person that the data set declares keeps the name; blocks and groups by names have none and are numbered."""
+    folds = (Fold(train=("c", "d"), val=("a", "b")), Fold(train=("a", "b"), val=("c", "d")))
+    splits = Splits(rule="blocks", seed=0, groups=(("a", "b"), ("c", "d")), folds=folds)
+    cases = [Case(name=name, images=(), group="ann" if name in "cd" else None) for name in "abcd"]
+    assert [case.group for case in in_groups(splits, cases)] == ["group 1", "group 1", "ann", "ann"]
+    assert [case.group for case in in_groups(replace(splits, rule="cases"), cases)] == [None, None, "ann", "ann"]
+    unknown = [*cases, Case(name="new", images=())]
+    assert in_groups(splits, unknown) == tuple(unknown)

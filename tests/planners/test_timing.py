@@ -52,5 +52,3 @@ def test_samples_are_added_while_1500_iterations_are_left() -> None:
     assert (choice.stage.patch, choice.stage.batch) == ((256, 256), 4)
     capped = timed(whole((256, 256)), 1000.0, seconds(2e-6), 3)
     assert capped.stage.batch == 2
-
-

@@ -1,6 +1,8 @@
 """Channels of a cascade: one rule from the original grid to the prepared one, and a store of their own."""
 
 import os
+import platform
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,10 +116,11 @@ def test_channels_are_whole_or_absent(tmp_path: Path) -> None:
         store.open("a")
     store.write("a", said((8, 8), seed=1), key="d", sliced=False)
     assert store.has("a", "d")
-    (tmp_path / f".tmp-{2**22 + 1}-b").mkdir()  # no process has this number: the kernel's limit lies below
-    (tmp_path / f".tmp-{os.getpid()}-c").mkdir()
+    here = f"{zlib.crc32(platform.node().encode()):08x}1"
+    (tmp_path / f".tmp-{2**22 + 1}-{here}-b").mkdir()  # no process has this number: the kernel's limit lies below
+    (tmp_path / f".tmp-{os.getpid()}-{here}-c").mkdir()
     store.remove_leftovers()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f".tmp-{os.getpid()}-c", "a"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".tmp-{os.getpid()}-{here}-c", "a"]
 
 
 def test_the_key_follows_every_net_and_how_cases_are_prepared() -> None:

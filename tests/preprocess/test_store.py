@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import platform
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,10 +119,29 @@ def test_leftovers_of_dead_processes_go(tmp_path: Path) -> None:
     store = PreparedStore(tmp_path)
     store.write(prepared(), key="k")
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
-    for name in (f".tmp-{dead.stdout.strip()}-b", f".old-{dead.stdout.strip()}-b", f".tmp-{os.getpid()}-c"):
+    pid, here, elsewhere = dead.stdout.strip(), f"{zlib.crc32(platform.node().encode()):08x}1", "000000001"
+    kept = [f".tmp-{os.getpid()}-{here}-c", f".tmp-{pid}-{elsewhere}-b"]
+    for name in (f".tmp-{pid}-{here}-b", f".old-{pid}-{here}-b", *kept):
         (tmp_path / name).mkdir()
     store.remove_leftovers()
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f".tmp-{os.getpid()}-c", "a"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*kept, "a"])
+
+
+@pytest.mark.parametrize("file", ["image.b2nd", "codes.b2nd", "small.npz"])
+def test_damage_that_keeps_the_size_is_found(tmp_path: Path, file: str) -> None:
+    PreparedStore(tmp_path).write(prepared(), key="k")
+    store = PreparedStore(tmp_path)
+    damaged = store.case_folder("a") / file
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    assert store.has("a")
+    assert not store.is_sound("a")
+    with pytest.raises(FileFormatError, match=rf"{file} is damaged: its checksum is .*run plan_and_preprocess again, it replaces the case"):
+        store.open("a")
+    store.write(prepared(), key="k")
+    assert store.is_sound("a", "k")
+    assert not store.is_sound("a", "other")
 
 
 def test_keys_follow_what_matters() -> None:

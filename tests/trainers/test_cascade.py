@@ -140,7 +140,7 @@ def test_a_finished_cascade_is_left_alone_and_a_retrained_first_stage_is_reporte
     ):
         Predictor.load(results)
     cascade.train(copy, "2d_cascade", "fold1", "--restart")
-    assert Predictor.load(results).choice.note == "2 of 5 folds"
+    assert Predictor.load(results).source.note == "2 of 5 folds"
 
 
 def test_a_net_that_is_gone_is_named(copy: Path) -> None:

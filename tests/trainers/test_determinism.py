@@ -15,9 +15,9 @@ from autoseg.checkpoint import Checkpoint, load_checkpoint
 from autoseg.cli import cli
 from autoseg.cli.screen import Screen
 from autoseg.errors import DeviceError, RunError
+from autoseg.io.interrupt import Interrupted
 from autoseg.nets import UNet
 from autoseg.trainers.determinism import CUBLAS_VARIABLE, reproducible
-from autoseg.trainers.interrupt import Interrupted
 from tests.trainers.make import NAME
 
 COMMAND = ["train", "2d", "fold0", "--epochs", "2", "--iterations-per-epoch", "4"]

@@ -15,11 +15,11 @@ from autoseg.cli.screen import Screen
 from autoseg.errors import UsageError
 from autoseg.evaluate import load_summary
 from autoseg.infer.nets import load_net
+from autoseg.io.interrupt import Interrupted
 from autoseg.memory import trace_step, with_allowances
 from autoseg.nets import UNet
 from autoseg.recipe import with_optimizer
 from autoseg.trainers import launch, validation
-from autoseg.trainers.interrupt import Interrupted
 from autoseg.trainers.options import TrainOptions
 from autoseg.trainers.run import RunFolder
 from tests import small

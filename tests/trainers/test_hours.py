@@ -13,6 +13,7 @@ from autoseg.checkpoint import load_checkpoint
 from autoseg.cli import cli
 from autoseg.cli.screen import Screen
 from autoseg.errors import UsageError
+from autoseg.io.interrupt import Interrupt, Interrupted, listening
 from autoseg.io.json_files import load_json
 from autoseg.io.layouts import read_dataset
 from autoseg.plan import Plan
@@ -22,7 +23,6 @@ from autoseg.trainers import FoldCases, Job
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.fit import Fit, Watch
 from autoseg.trainers.hours import fold_share_s
-from autoseg.trainers.interrupt import Interrupt, Interrupted, listening
 from autoseg.trainers.launch import train_fold
 from autoseg.trainers.run import RunFolder, TimeSpent
 from autoseg.trainers.sampler import Sampler

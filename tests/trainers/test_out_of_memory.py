@@ -14,9 +14,9 @@ from autoseg.augment import make_batch
 from autoseg.checkpoint import Checkpoint, load_checkpoint
 from autoseg.cli import cli
 from autoseg.cli.screen import Screen
+from autoseg.io.interrupt import Interrupted
 from autoseg.nets import UNet
 from autoseg.trainers import fit
-from autoseg.trainers.interrupt import Interrupted
 from tests.trainers.make import NAME
 
 BATCH = 3

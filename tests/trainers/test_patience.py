@@ -11,8 +11,8 @@ from autoseg.checkpoint import load_checkpoint
 from autoseg.cli import cli
 from autoseg.cli.screen import Screen
 from autoseg.errors import UsageError
+from autoseg.io.interrupt import Interrupted
 from autoseg.trainers import launch
-from autoseg.trainers.interrupt import Interrupted
 from autoseg.trainers.options import TrainOptions
 from autoseg.trainers.patience import epochs_without_gain
 from autoseg.trainers.run import RunFolder

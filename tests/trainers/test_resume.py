@@ -14,8 +14,8 @@ import torch
 from autoseg.checkpoint import Checkpoint, load_checkpoint
 from autoseg.cli import cli
 from autoseg.cli.screen import Screen
+from autoseg.io.interrupt import Interrupted
 from autoseg.trainers import fit
-from autoseg.trainers.interrupt import Interrupted
 from tests.trainers.make import NAME
 
 EPOCHS, PER_EPOCH = 4, 5
@@ -168,7 +168,8 @@ def test_the_dice_curve_keeps_its_points(prepared: Path, tmp_path: Path, monkeyp
 
 def test_after_a_kill_in_the_middle_of_an_epoch(undisturbed: Path, workspace: Path) -> None:
     kill_at(workspace, 9)
-    assert last(workspace).progress["iteration"] == 8
+    # Written beside the training: one may be half done, and one more wait for it.
+    assert 6 <= last(workspace).progress["iteration"] <= 8
     train(workspace)
     check_same_run(undisturbed, workspace)
 

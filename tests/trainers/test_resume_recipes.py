@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from autoseg.checkpoint import Checkpoint, load_checkpoint
+from autoseg.io.interrupt import Interrupt
 from autoseg.io.json_files import load_json
 from autoseg.plan import Plan, Stage
 from autoseg.planners.folds import Splits
@@ -16,7 +17,6 @@ from autoseg.recipe import OptimizerName
 from autoseg.trainers import fit
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.fit import Fit, Watch
-from autoseg.trainers.interrupt import Interrupt
 from autoseg.trainers.run import RunFolder
 from autoseg.trainers.sampler import Sampler
 from autoseg.trainers.state import FitSettings

@@ -16,7 +16,7 @@ from autoseg.cli import cli
 from autoseg.cli.screen import Screen
 from autoseg.errors import FileFormatError, RunError, UsageError
 from autoseg.infer.record import checksum
-from autoseg.trainers.interrupt import Interrupted
+from autoseg.io.interrupt import Interrupted
 from autoseg.trainers.source import find_source
 from tests import small
 from tests.trainers.make import NAME

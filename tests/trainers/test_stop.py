@@ -11,7 +11,7 @@ import pytest
 from autoseg.checkpoint import Checkpoint, load_checkpoint
 from autoseg.cli import cli
 from autoseg.cli.screen import Screen
-from autoseg.trainers.interrupt import Interrupted
+from autoseg.io.interrupt import Interrupted
 from autoseg.trainers.run import RunFolder
 from tests.trainers.make import NAME
 

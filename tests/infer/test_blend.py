@@ -1,0 +1,62 @@
+"""Tiles blended into bands: sums by hand, and how much of an image is open at a time."""
+
+import numpy as np
+import pytest
+import torch
+
+from autoseg.infer.blend import Accumulator
+from autoseg.infer.tiling import plan_axes, tiles
+
+
+def test_two_tiles_by_hand() -> None:
+    # Four pixels, tiles of three: weights of the middle ones are a Gaussian's, which are 1 in the middle and w at the ends.
+    accumulator = Accumulator(plan_axes((1, 4), (1, 3)))
+    assert list(accumulator.add((0, 0), torch.tensor([[[1.0, 2.0, 3.0]]]))) == []
+    (band,) = ((band.rows, band.probabilities.clone()) for band in accumulator.add((0, 1), torch.tensor([[[20.0, 30.0, 40.0]]])))
+    assert band[0] == slice(0, 1)
+    w = np.exp(-0.5 / (3 / 8) ** 2)  # one pixel from the middle, sigma an eighth of three
+    expected = [1, (2 + 20 * w) / (1 + w), (3 * w + 30) / (1 + w), 40]
+    np.testing.assert_allclose(band[1][0, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("step", [0.2, 0.5, 0.9, 1.0])
+def test_rows_close_in_order_and_equal_the_whole_sum(step: float) -> None:
+    shape, patch, heads = (53, 21), (16, 8), 3
+    axes = plan_axes(shape, patch, step)
+    rng = np.random.default_rng(0)
+    expected = np.zeros((heads, *shape))
+    accumulator = Accumulator(axes)
+    got = np.full((heads, *shape), np.nan)
+    rows = 0
+    for y, x in tiles(shape, patch, step):
+        tile = rng.normal(size=(heads, *patch)).astype(np.float32)
+        expected[:, y : y + 16, x : x + 8] += tile * axes[0].weights[y][:, None] * axes[1].weights[x]
+        for band in accumulator.add((y, x), torch.from_numpy(tile)):
+            assert band.rows.start == rows
+            rows = band.rows.stop
+            got[:, band.rows] = band.probabilities
+    assert rows == 53
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_open_rows_are_as_many_as_a_tile_is_high_whatever_the_height() -> None:
+    sizes = set()
+    for height in (64, 640):
+        accumulator = Accumulator(plan_axes((height, 40), (16, 16)))
+        for start in tiles((height, 40), (16, 16)):
+            before = accumulator.open
+            for _ in accumulator.add(start, torch.zeros(5, 16, 16)):
+                pass
+            assert before is None or accumulator.open is before  # its memory is used again
+            assert accumulator.open is not None
+            sizes.add(tuple(accumulator.open.shape))
+    assert sizes == {(5, 16, 40)}
+
+
+def test_one_tile_needs_no_accumulator() -> None:
+    accumulator = Accumulator(plan_axes((5, 6), (8, 8)))
+    tile = torch.arange(64.0).reshape(1, 8, 8)
+    (band,) = accumulator.add((-1, -1), tile)
+    assert accumulator.open is None
+    assert band.rows == slice(0, 5)
+    torch.testing.assert_close(band.probabilities, tile[:, 1:6, 1:7])
