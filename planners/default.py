@@ -29,7 +29,7 @@ class Request:
     configs : tuple of str
         Configurations; empty: those the data set needs.
     planner : {"default", "resenc"}
-        "resenc": U-Nets whose encoders are made of residual blocks, all else as the default planner decides.
+        Set by the planner itself, see `planners.residual`.
     num_folds : int
         Folds that share the hours.
     device : torch.device or None

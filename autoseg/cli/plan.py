@@ -272,7 +272,7 @@ def made_plan(
         return plan
     device = device_at_hand(budget) if budget.hours is not None else None
     click.echo(f"  Planning for {budget.name} ...")
-    request = Request(name=name, configs=configs, planner=planner, num_folds=len(splits.folds), device=device)
+    request = Request(name=name, configs=configs, num_folds=len(splits.folds), device=device)
     return PLANNERS[planner](fingerprint, budget, request)
 
 

@@ -12,6 +12,7 @@ from autoseg.fingerprint import ClassContext, ClassFacts, Context, Fingerprint
 from autoseg.memory import training_memory
 from autoseg.plan import Plan, Stage, contradictions
 from autoseg.planners import PLANNERS, Request, make_plan, stages
+from autoseg.planners.residual import make_residual_plan
 from tests import small
 from tests.fingerprint.make import case_facts, fingerprint
 
@@ -40,7 +41,7 @@ def plan() -> Plan:
 
 
 def test_the_table_of_planners() -> None:
-    assert {"default": make_plan} == PLANNERS
+    assert {"default": make_plan, "resenc": make_residual_plan} == PLANNERS
 
 
 def test_a_plan_says_what_was_decided(plan: Plan) -> None:

@@ -124,10 +124,11 @@ def test_a_timed_batch_takes_no_longer_than_before() -> None:
 def test_single_fields() -> None:
     stage = overridden(
         "2d.rotation_degrees=12.5", "2d.mirror_axes=none", "2d.recipe.lr=1e-3", "2d.recipe.augmentation.rotation_p=0",
-        "2d.recipe.augmentation.scaling=0.9,1.1",
+        "2d.recipe.augmentation.scaling=0.9,1.1", "2d.recipe.augmentation.backend=workers",
     )  # fmt: skip
     assert (stage.rotation_degrees, stage.mirror_axes) == (12.5, ())
-    assert stage.recipe == replace(recipe_for("dice_ce", 10_000), lr=1e-3, augmentation=Augmentation(rotation_p=0, scaling=(0.9, 1.1)))
+    augmentation = Augmentation(rotation_p=0, scaling=(0.9, 1.1), backend="workers")
+    assert stage.recipe == replace(recipe_for("dice_ce", 10_000), lr=1e-3, augmentation=augmentation)
     assert stage.reasons["recipe.lr"] == "set by --set 2d.recipe.lr=1e-3"
     assert stage.reasons["batch"] == "2: few images"
 

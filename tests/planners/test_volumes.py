@@ -14,6 +14,7 @@ from autoseg.errors import UsageError
 from autoseg.fingerprint import Fingerprint
 from autoseg.planners import Request, make_plan
 from autoseg.planners.candidates import shrink, smaller_patches, with_voxels
+from autoseg.planners.residual import make_residual_plan
 from autoseg.planners.search import FILL, Traces
 from tests.planners.decathlon import DECATHLON, GOLDEN, GPU, described, golden_entry
 from tests.planners.sets import SETS, whole
@@ -91,7 +92,7 @@ def test_a_volume_counts_as_often_as_a_patch_fits_into_it() -> None:
 
 
 def test_residual_encoders() -> None:
-    plan = make_plan(volumes((64, 64, 64)), memory_budget(8), Request(planner="resenc", configs=("2d", "3d_fullres")))
+    plan = make_residual_plan(volumes((64, 64, 64)), memory_budget(8), Request(configs=("2d", "3d_fullres")))
     assert plan.planner == "resenc"
     for stage in plan.stages.values():
         assert stage.network.blocks == (1, 3, 4, 6, 6)[: len(stage.network.features)]
