@@ -21,7 +21,7 @@ AUTOSEG := cd $(DEMO) && ../$(BIN)/autoseg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo pictures test test-slow test-data torture lint types check audit clean
+.PHONY: help venv demo pictures test test-slow test-data test-browser torture lint types check audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -50,6 +50,10 @@ test-slow: $(INSTALLED_TEST) ## the tests marked slow
 test-data: $(INSTALLED_TEST) ## the tests marked data, on ../shared/data
 	@echo "== pytest -m data"
 	$(BIN)/python -m pytest -m data
+
+test-browser: $(INSTALLED_TEST) ## the tests marked browser: the report in Chromium (apt install chromium chromium-driver)
+	@echo "== pytest -m browser"
+	$(BIN)/python -m pytest -m browser
 
 torture: $(INSTALLED_TEST) ## a hundred kills at random instants, some minutes on one core; nothing may be lost
 	@echo "== 100 kills"

@@ -44,7 +44,7 @@ class Budget:
     bf16 : bool
         The device multiplies bf16 in hardware.
     workers : int
-        Threads that read data beside the training.
+        Threads that read data beside the training, or processes that augment it (`Augmentation.backend`).
     hours : float or None
         Wall time for the training of all folds.
     """

@@ -6,7 +6,8 @@ Both sides get the same hand of the phantom from memory: autoseg the stored one 
 its loader would hand on (fp32, normalised, and the best integer map of the 29). Counted are drawing the parameters and all transforms of
 nnU-Net's training at their probabilities, for autoseg normalisation as well; reading is not, nor are labels for deep supervision.
 nnU-Net's transforms are built by its trainer in an environment of its own (benchmarks/nnunet_augmentation.py); without --nnunet only
-autoseg is timed.
+autoseg is timed. "workers" is autoseg's other backend, batchgenerators' transforms: what a worker does, and what is left to the device;
+the larger box that it reads is not counted, nor is the pipe between processes. --backends times only it and the device's.
 """
 
 from __future__ import annotations
@@ -28,10 +29,14 @@ import torch
 from numpy.typing import NDArray
 
 from autoseg.augment import Intensity, RawSample, draw_sample, make_batch, sample_rng, source_box
+from autoseg.augment.synthetic import stage_draw
 from autoseg.demo.case import draw_hands, outlines, render
+from autoseg.experiment_plans import load_plan
 from autoseg.io.polygons import fill_polygon
 from autoseg.labels import CodeMap, encode_masks
+from autoseg.plan import Stage
 from autoseg.recipe import AUGMENTATIONS, NO_AUGMENTATION, Augmentation
+from autoseg.trainers.chain import transform_sample, wide_box
 from autoseg.trainers.sampler import read_mirrored
 
 CPU = torch.device("cpu")
@@ -65,9 +70,14 @@ def main() -> None:
     parser.add_argument("--edge", type=int, default=1024)
     parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--single", type=int, default=100, help="draws of each transform by itself")
+    parser.add_argument("--backends", action="store_true", help="only the device's and the workers' transforms, side by side")
     given = parser.parse_args()
     torch.set_num_threads(1)
     picture = draw_picture(round(MARGIN * given.edge))
+    if given.backends:
+        device, workers = timed(picture, Augmentation(), given.edge, given.draws), timed_workers(picture, given.edge, given.draws)
+        report({"device": device, "workers": workers}, {})
+        return
     ours = {"all": timed(picture, Augmentation(), given.edge, given.draws)}
     for name, probabilities in ALONE.items():
         ours[name] = timed(picture, replace(NO_AUGMENTATION, **probabilities), given.edge, given.single)  # type: ignore[arg-type]
@@ -103,10 +113,27 @@ def timed(picture: Picture, augmentation: Augmentation, edge: int, draws: int) -
     return times[WARM_UP:]
 
 
-def cut(picture: Picture, draw: Any, edge: int) -> RawSample:
-    """What a worker reads for a patch in the middle of the picture."""
+def timed_workers(picture: Picture, edge: int, draws: int) -> list[float]:
+    """The same of the backend of workers, in this process."""
+    stage = load_plan("HandBone_v100-32gb").stages["2d"]
+    recipe = replace(stage.recipe, augmentation=AUGMENTATIONS["workers"])
+    stage = replace(stage, patch=(edge, edge), mirror_axes=(0, 1), rotation_degrees=180.0, recipe=recipe)
+    times = []
+    for iteration in range(WARM_UP + draws):
+        begin = time.perf_counter()
+        draw = stage_draw(stage, sample_rng(0, "0", iteration, 0))
+        drawn = time.perf_counter()
+        sample = cut(picture, draw, edge, wide=stage)
+        ready = time.perf_counter()
+        make_batch([transform_sample(sample, stage)], (edge, edge), device=CPU)
+        times.append(time.perf_counter() - ready + drawn - begin)
+    return times[WARM_UP:]
+
+
+def cut(picture: Picture, draw: Any, edge: int, *, wide: Stage | None = None) -> RawSample:
+    """What a worker reads for a patch in the middle of the picture; all that any draw of a stage may need if one is given."""
     corner = ((picture.grey.shape[0] - edge) // 2,) * 2
-    box = source_box(corner, (edge, edge), draw)
+    box = source_box(corner, (edge, edge), draw) if wide is None else wide_box(corner, wide)
     window = [slice(a, b) for a, b in zip(box.start, box.stop, strict=True)]
     return RawSample(
         image=np.ascontiguousarray(read_mirrored(picture.grey[None], window, leading=1)),

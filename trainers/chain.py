@@ -113,12 +113,11 @@ def transform_sample(raw: RawSample, stage: Stage) -> RawSample:
 
 def _warp(raw: RawSample, stage: Stage) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Rotate, scale, deform and cut the patch out: fp32 (C + K, P) in the stored units, and codes (P)."""
-    image = raw.image
-    if raw.intensity.clips:
-        # Before pixels are mixed: what lies outside the limits is no grey value.
-        bounds = (np.reshape(limits, (-1, *[1] * len(stage.patch))) for limits in (raw.intensity.lower, raw.intensity.upper))
-        image = np.clip(image.astype(np.float32), *bounds, dtype=np.float32)
-    data = image if raw.previous is None else np.concatenate([image, raw.previous])
+    # fp32 before pixels are mixed: batchgenerators casts what it interpolates back to the dtype it was given.
+    data = np.concatenate([raw.image] if raw.previous is None else [raw.image, raw.previous], dtype=np.float32, casting="unsafe")
+    for channel, lower, upper in zip(data, raw.intensity.lower, raw.intensity.upper, strict=False):
+        # Clipped before, too: what lies outside the limits is no grey value.
+        channel.clip(lower, upper, out=channel)
     coarse = raw.draw.coarse_axis
     flat = tuple(p for axis, p in enumerate(stage.patch) if axis != coarse)
     warped = _spatial_transform(stage, flat)(data=_slices(data, coarse), seg=_slices(raw.codes[None], coarse))

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 #: Batches that lie ready or in work for each thread, and the share of the memory that is free that all of them may take.
 AHEAD_PER_WORKER, AHEAD_SHARE = 2, 0.25
+#: What a person does about workers for whom there is no memory.
+REMEDY = "a smaller budget.workers in the plan needs less of it, and training anew with --augmentation default no processes at all."
 
 
 def read_ahead(read: Callable[[int], T], first: int, *, workers: int) -> Generator[T]:
@@ -72,7 +74,7 @@ def work_ahead(read: Callable[[int], T], indices: range, *, name: Callable[[int]
     RunError
         If processes die of the same index again and again; one that dies once is replaced.
     """
-    results = in_pool(read, indices, workers=max(1, workers), name=name)
+    results = in_pool(read, indices, workers=max(1, workers), name=name, remedy=REMEDY)
     try:
         # A thread keeps the pool fed while the caller computes.
         yield from read_ahead(lambda _: next(results), indices.start, workers=1)

@@ -10,6 +10,7 @@ import click
 
 from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, parse_folds, workspace_option
 from autoseg.cli.progress import Bar, count
+from autoseg.cli.report import make_after
 from autoseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -129,7 +130,10 @@ def command(
         outcome = nets.predict_files(
             devices, cases, out, dataset=raw, overwrite=overwrite, formats=formats, part=part, progress=bar
         )  # fmt: skip
-    context.exit(conclude(outcome, out, len(cases) if part else 0))
+    code = conclude(outcome, out, len(cases) if part else 0)
+    if place is not None and folder is not None and out.resolve().is_relative_to(place.predictions(folder.name).resolve()):
+        make_after(place, folder)
+    context.exit(code)
 
 
 def check_model_options(model: Path, of_runs: dict[str, str | None], source: Path | None, output: Path | None, dataset: str | None) -> None:

@@ -12,6 +12,7 @@ import click
 
 from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, load_plan, parse_folds, plan_option, positive, workspace_option
 from autoseg.cli.progress import Bar, duration
+from autoseg.cli.report import make_after
 from autoseg.cli.screen import Screen
 from autoseg.cli.side_by_side import side_by_side
 from autoseg.errors import DeviceError, UsageError
@@ -158,10 +159,12 @@ def command(
     if len(devices) > 1 and len(chosen) > 1:
         code = side_by_side(context, job, devices)
         if code < 128:
+            make_after(place, folder)
             conclude(job, finished_folds(job), num_folds=len(splits.folds))
         context.exit(code)
     summaries = train_folds(job, Screen(queued=queued))
     if not queued:
+        make_after(place, folder)
         conclude(job, summaries, num_folds=len(splits.folds))
 
 

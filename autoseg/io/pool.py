@@ -36,18 +36,23 @@ class RemoteError(Exception):
 
 
 def in_pool(
-    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, name: Callable[[Item], str] | None = None
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    name: Callable[[Item], str] | None = None,
+    remedy: str = "--workers 1 needs least of it.",
 ) -> Generator[Result]:
     """Yield `function(item)` for each item, in order, computed by `workers` processes.
 
-    `name` says what a person calls an item whose worker died; `name_of` if not given.
+    `name` says what a person calls an item whose worker died, `name_of` if not given; `remedy` what helps where memory ran out.
 
     Raises
     ------
     RunError
         If `TRIES` workers died of an item; names it, the signal, and what to do. Other items' results come first, as far as they can.
     """
-    pool = _Pool(function, items, workers, name or name_of)
+    pool = _Pool(function, items, workers, name or name_of, remedy)
     try:
         yield from pool.results()
     finally:
@@ -57,8 +62,8 @@ def in_pool(
 class _Pool:
     """The workers, and what each has in hand."""
 
-    def __init__(self, function: Callable[[Any], Any], items: Sequence[Any], workers: int, name: Callable[[Any], str]) -> None:
-        self.function, self.items, self.most, self.name = function, items, workers, name
+    def __init__(self, function: Callable[[Any], Any], items: Sequence[Any], workers: int, name: Callable[[Any], str], remedy: str) -> None:
+        self.function, self.items, self.most, self.name, self.remedy = function, items, workers, name, remedy
         self.waiting = list(range(len(items)))[::-1]
         self.ready: dict[int, tuple[bool, Any]] = {}
         self.deaths: dict[int, int] = {}
@@ -132,7 +137,7 @@ class _Pool:
             log.warning("a process %s while it worked on %s; the case is tried again, with %d at a time", how, name, self.most)
             self.waiting.append(number)
             return
-        words = f"{name}: the process that worked on it {how}, {TRIES} times. {_advice(process.exitcode)}"
+        words = f"{name}: the process that worked on it {how}, {TRIES} times. {_advice(process.exitcode, self.remedy)}"
         self.ready[number] = False, RunError(f"{words} Finished cases are kept; the same command goes on.")
 
 
@@ -154,9 +159,9 @@ def _cause_of_death(code: int | None) -> str:
     return f"was killed by {name}"
 
 
-def _advice(code: int | None) -> str:
+def _advice(code: int | None, remedy: str) -> str:
     if code == -signal.SIGKILL:
-        return "SIGKILL comes from a person or, most often, from the system when memory runs out: --workers 1 needs least of it."
+        return f"SIGKILL comes from a person or, most often, from the system when memory runs out: {remedy}"
     return "A crash points to a file that a library cannot bear: look at the case's files, or take them out."
 
 

@@ -33,6 +33,7 @@ OPTIONS = {
     "evaluate": {"-d --dataset", "-o --output", "--tolerance", "--groups", "--by", "--workers", "-w --workspace"},
     "compare": {"--json"},
     "select": {"-d --dataset", "-w --workspace", "--members", "--workers"},
+    "report": {"-d --dataset", "-o --output", "--pictures", "--workers", "-w --workspace"},
     "plan show": {"-d --dataset", "-w --workspace", "--json"},
     "plan list": {"-d --dataset", "-w --workspace"},
     "plan diff": {"-d --dataset", "-w --workspace", "--reasons"},

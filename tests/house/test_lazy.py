@@ -30,12 +30,12 @@ def startup_names(root: Path) -> set[str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *([name] for name in ("check", "plan_and_preprocess", "train", "predict", "export", "evaluate", "compare", "demo", "plan")),
-        *([], ["plan", "show"]),
+        *([name] for name in ("check", "plan_and_preprocess", "train", "predict", "export", "evaluate", "compare", "report", "demo")),
+        *([], ["plan"], ["plan", "show"]),
     ],
 )
 def test_help_loads_neither_torch_nor_pydantic(root: Path, arguments: list[str]) -> None:
     output, loaded = run_with_importtime(root, "-m", "autoseg", *arguments, "--help")
     assert output.startswith("Usage: ")
     assert "click" in loaded
-    assert not loaded & {"torch", "pydantic", "scipy", "SimpleITK", "skimage", "batchgenerators", "matplotlib", "blosc2"}
+    assert not loaded & {"torch", "pydantic", "scipy", "SimpleITK", "skimage", "batchgenerators", "matplotlib", "blosc2", "jinja2"}

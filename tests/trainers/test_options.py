@@ -7,7 +7,7 @@ import pytest
 
 from autoseg.budget import Budget
 from autoseg.errors import PlanError, UsageError
-from autoseg.memory import CPU_PROCESS_BYTES, training_memory
+from autoseg.memory import CPU_PROCESS_BYTES, step_key, training_memory
 from autoseg.plan import Plan, Stage
 from autoseg.recipe import NO_AUGMENTATION, STRONG_AUGMENTATION, Augmentation, recipe_for
 from autoseg.trainers.options import TRAINERS, TrainOptions, apply_options
@@ -122,6 +122,10 @@ def test_a_named_augmentation_is_traced_where_it_needs_other_memory() -> None:
     assert stage == replace(planned, recipe=replace(planned.recipe, augmentation=Augmentation()), step_s=None)
     assert applied(TrainOptions(augmentation="none")) == PLANNED  # which is planned without any
     assert applied(TrainOptions(augmentation="strong", trainer="adamw")).recipe.augmentation == STRONG_AUGMENTATION
+    # What workers do is left undone by the device, and traced all the same.
+    stage = apply_options(plan_of(planned), planned, TrainOptions(augmentation="workers"), expected=lambda stage: stage.iterations)
+    assert stage == replace(planned, recipe=replace(planned.recipe, augmentation=Augmentation(backend="workers")), step_s=None)
+    assert step_key(stage) == step_key(small.with_recipe(planned, augmentation=Augmentation()))
 
 
 def test_options_of_the_recipe_come_on_top_of_each_other() -> None:
@@ -165,7 +169,7 @@ def test_a_batch_beyond_the_budget_is_refused() -> None:
         ),
         ({"optimizer": "adamax"}, r"--optimizer adamax is not known; there are sgd, adam, adamw, lion, rmsprop\."),
         ({"schedule": "linear"}, r"--schedule linear is not known; there are poly, cosine, step, constant, plateau\."),
-        ({"augmentation": "workers"}, r"--augmentation workers is not known; there are default, none, strong\."),
+        ({"augmentation": "weak"}, r"--augmentation weak is not known; there are default, none, strong, workers\."),
         ({"warmup": 1.0}, r"--warmup is a share of the training, in \[0, 1\), got 1"),
         ({"warmup": float("nan")}, "--warmup is a share of the training"),
         ({"trainer": "adam"}, r"--trainer adam is not known; there are default, sgd, adamw\."),

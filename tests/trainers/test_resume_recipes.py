@@ -13,7 +13,7 @@ from autoseg.io.json_files import load_json
 from autoseg.plan import Plan, Stage
 from autoseg.planners.folds import Splits
 from autoseg.preprocess.store import PreparedStore, plan_key
-from autoseg.recipe import OptimizerName
+from autoseg.recipe import AUGMENTATIONS, OptimizerName
 from autoseg.trainers import fit
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.fit import Fit, Watch
@@ -97,3 +97,7 @@ def test_plateaus_are_remembered(prepared: Path, tmp_path: Path, monkeypatch: py
 def test_weights_of_classes_and_cases(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = {"class_weights": {"small/one": 4.0}, "loss_weights": {"big one": 2.0}, "case_weights": {"case3": 3.0}, "min_foreground": 0.2}
     check_resumed(prepared, tmp_path, monkeypatch, loss="border_ce", foreground_share=0.5, **weights)
+
+
+def test_augmentation_by_workers(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_resumed(prepared, tmp_path, monkeypatch, augmentation=AUGMENTATIONS["workers"])

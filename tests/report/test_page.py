@@ -1,0 +1,157 @@
+"""The page: complete, in one file, and no text of the data set's becomes markup."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from autoseg.report import page, write_report
+from autoseg.report.found import find
+from autoseg.report.outcomes import CaseRow, case_rows
+from autoseg.workspace import Workspace
+from tests.report.make import CLASSES, EVIL_CASE, EVIL_CLASS, make_raw, make_workspace
+
+
+class Page(HTMLParser):
+    """Elements, texts and scripts, as a browser sees them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.scripts: dict[str, str] = {}
+        self._script: str | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._script = (dict(attrs).get("id") or "code") if tag == "script" else None
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = None
+
+    def handle_data(self, data: str) -> None:
+        if self._script is None:
+            self.texts.append(data)
+        else:
+            self.scripts[self._script] = self.scripts.get(self._script, "") + data
+
+
+def written(place: Workspace, pictures: int = 100) -> str:
+    result = write_report(place, "Evil", place.raw / "Evil", place.report_file("Evil"), pictures=pictures)
+    assert result.path == place.root / "results/Evil/report.html"
+    text = result.path.read_text(encoding="utf-8")
+    assert result.num_bytes == len(text.encode())
+    return text
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return make_workspace(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def text(place: Workspace) -> str:
+    return written(place)
+
+
+def test_names_stay_text(text: str) -> None:
+    parsed = Page(text)
+    assert "img" not in {tag for tag, _ in parsed.tags}
+    assert not [attributes for _, attributes in parsed.tags if any(name.startswith("on") for name in attributes)]
+    assert parsed.scripts.keys() == {"about", "code", "case-0", "case-1", "case-2", "case-3"}
+    assert EVIL_CASE in parsed.texts
+    about = json.loads(parsed.scripts["about"])
+    assert [one["name"] for one in about["classes"]] == sorted(CLASSES)
+    assert about["cases"]["0"]["name"] == EVIL_CASE
+    for script in (value for name, value in parsed.scripts.items() if name != "code"):
+        assert not {"<", ">", "\u2028"} & set(script)
+    for markup in ("<b>nothing", "<i>gain", "<u>moved", "<img ", "</script><script>"):
+        assert markup not in text
+
+
+def test_nothing_is_fetched(text: str) -> None:
+    for tag, attributes in Page(text).tags:
+        assert tag not in {"link", "iframe", "object", "embed"}
+        for name in ("src", "href", "action"):
+            value = attributes.get(name)
+            assert value is None or value.startswith("#"), (tag, value)
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "default-src 'none'" in text
+
+
+def test_every_section_is_there(text: str) -> None:
+    parsed = Page(text)
+    ids = [attributes["id"] for tag, attributes in parsed.tags if tag == "section"]
+    assert ids == ["data", "plan", "training", "scores", "cases", "selection", "expected", "labels"]
+    linked = {(attributes["href"] or "")[1:] for tag, attributes in parsed.tags if tag == "a"}
+    assert linked == set(ids)
+    heads = [attributes["aria-label"] for tag, attributes in parsed.tags if tag == "svg" and attributes.get("role") == "img"]
+    assert {"Loss", "Dice of held-out cases", "Learning rate", "Seconds per step", "Dice", "Overlap of the classes"} <= set(heads)
+    assert "+0.2500 (+0.1250 to +0.3750)" in " ".join(parsed.texts)
+
+
+def test_the_worst_come_first(place: Workspace) -> None:
+    rows = case_rows(find(place, "Evil", place.raw / "Evil"))
+    assert [(row.name, row.part) for row in rows] == [
+        ("case1", "fold0"), (EVIL_CASE, "fold0"), ("case2", "fold1"), ("case1", "predictions/ensemble"),
+    ]  # fmt: skip
+    assert [row.dice for row in rows] == [pytest.approx(value) for value in (0.6, 0.85, 0.95)] + [None]
+    assert rows[0].nsd == pytest.approx(0.1)  # the mean of what is defined
+    assert rows[3].expected == pytest.approx(0.6)
+    assert (rows[3].lowest, rows[3].lowest_value) == (CLASSES[0], 0.4)
+    assert rows[3].classes == {CLASSES[0]: "0.40 (0.30 – 0.50)", EVIL_CLASS: "0.80 (0.70 – 0.90)"}
+
+
+def test_as_many_pictures_as_are_asked_for_the_worst_first(place: Workspace) -> None:
+    text = written(place, pictures=2)
+    parsed = Page(text)
+    assert {name for name in parsed.scripts if name.startswith("case-")} == {"case-1", "case-0"}
+    assert "2 of 4 cases have pictures, the worst first" in " ".join(" ".join(parsed.texts).split())
+
+
+def test_as_many_pictures_as_fit(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    (script,) = (value for name, value in Page(written(place, pictures=1)).scripts.items() if name.startswith("case-"))
+    monkeypatch.setattr(page, "PICTURE_BYTES", len(script) + 100)
+    assert sum(name.startswith("case-") for name in Page(written(place)).scripts) == 1
+
+
+def test_labelled_and_unlabelled_by_turns_behind_the_ten_worst() -> None:
+    def row(number: int, dice: float | None) -> CaseRow:
+        return CaseRow(
+            number=number, name=str(number), part="", group="", dice=dice, nsd=None, expected=None, lowest="", lowest_value=None, classes={}
+        )  # fmt: skip
+
+    rows = [row(k, k / 20) for k in range(12)] + [row(k, None) for k in range(12, 15)]
+    assert [one.number for one in page.in_turn(rows)] == [*range(10), 12, 10, 13, 11, 14]
+
+
+def test_of_a_data_set_that_was_only_measured(tmp_path: Path, place: Workspace) -> None:
+    bare = Workspace(root=tmp_path)
+    make_raw(bare.raw / "Evil")
+    bare.fingerprint_file("Evil").parent.mkdir(parents=True)
+    bare.fingerprint_file("Evil").write_bytes(place.fingerprint_file("Evil").read_bytes())
+    parsed = Page(written(bare))
+    assert [attributes["id"] for tag, attributes in parsed.tags if tag == "section"] == ["data"]
+
+
+def test_without_the_raw_data_there_are_no_pictures(tmp_path: Path) -> None:
+    place = make_workspace(tmp_path)
+    (place.raw / "Evil").rename(tmp_path / "elsewhere")
+    text = written(place)
+    assert "the raw data are not here" in text
+    assert not [name for name in Page(text).scripts if name.startswith("case-")]
+
+
+def test_a_damaged_file_is_named_and_the_rest_is_there(tmp_path: Path) -> None:
+    place = make_workspace(tmp_path)
+    place.selection_file("Evil").write_text("{", encoding="utf-8")
+    place.fingerprint_file("Evil").write_text("[]", encoding="utf-8")
+    parsed = Page(written(place))
+    said = " ".join(parsed.texts)
+    assert f"Not read: {place.selection_file('Evil')}" in said
+    assert f"Not read: {place.fingerprint_file('Evil')}" in said
+    ids = [attributes["id"] for tag, attributes in parsed.tags if tag == "section"]
+    assert ids == ["data", "plan", "training", "scores", "cases", "expected", "labels"]
