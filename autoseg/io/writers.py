@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import shutil
-import zlib
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from autoseg.io.atomic import replacing, replacing_folder
 from autoseg.io.filenames import VOLUME_SUFFIXES, image_suffix, says_how_it_lies
 from autoseg.io.names import escape_name
 from autoseg.io.orientation import orientation_of
+from autoseg.io.png import encode_png
 from autoseg.io.volumes import itk_geometry, read_header
 from autoseg.labels import Mask
 
@@ -115,7 +115,7 @@ def write_array(path: Path, array: NDArray[Any], geometry: Geometry, *, like: Pa
     """Write uint8 or uint16 pixels, on the grid `geometry`, in the format of the path's suffix; not atomic, for use inside `replacing`."""
     suffix = image_suffix(path)
     if suffix == ".png":
-        _write_png(path, array)
+        path.write_bytes(encode_png(array))
         return
     if suffix not in VOLUME_SUFFIXES:
         raise ValueError(f"{path}: cannot write {suffix or 'this format'}; known are .png {' '.join(VOLUME_SUFFIXES)}")
@@ -137,16 +137,6 @@ def write_array(path: Path, array: NDArray[Any], geometry: Geometry, *, like: Pa
         # mtime 0: equal predictions are equal files.
         path.write_bytes(gzip.compress(plain.read_bytes(), compresslevel=4, mtime=0))
         plain.unlink()
-
-
-def _write_png(path: Path, array: NDArray[Any]) -> None:
-    from PIL import Image
-
-    if array.ndim != 2:
-        raise ValueError(f"a png holds two axes, got the shape {array.shape}")
-    with Image.fromarray(array) as picture:
-        # Masks are mostly runs: coded as such they take a third of what level 1 alone leaves, in the same time.
-        picture.save(path, compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def _placed_like(array: NDArray[Any], like: Path) -> sitk.Image | None:

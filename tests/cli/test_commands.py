@@ -41,12 +41,16 @@ def test_the_three_commands_on_a_phantom(autoseg: Autoseg, tmp_path: Path, monke
     summary = json.loads((fold / "summary.json").read_text(encoding="utf-8"))
     assert len(summary["classes"]) == 29
     assert len(summary["cases"]) == 2  # a person's two hands
+    report = tmp_path / "results" / "HandBone" / "report.html"
+    assert f"Report: {report.relative_to(tmp_path)}" in done.out
+    assert 'id="scores"' in report.read_text(encoding="utf-8")
     assert "is done" in autoseg(*train).out
     done = autoseg("predict", "--ensemble", "--device", "cpu")
     assert done.code == 0, done.err
     out = tmp_path / "results" / "HandBone" / "predictions" / "ensemble"
     cases = [path for path in out.iterdir() if path.is_dir() and not path.name.startswith(".")]
     assert cases
+    assert "the predictions in ensemble" in report.read_text(encoding="utf-8")
     assert all(len(list(case.glob("*.png"))) == 29 for case in cases)
     rows = list(csv.DictReader((out / "submission.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 29 * len(cases)

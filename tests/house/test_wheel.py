@@ -101,6 +101,7 @@ def test_the_three_commands_run_outside_the_tree(installed: Path, tmp_path: Path
     autoseg("train", "2d", "fold0,1", "--epochs", "1", "--iterations-per-epoch", "2")
     autoseg("predict", "--ensemble")
 
+    assert (tmp_path / "results" / "HandBone" / "report.html").is_file()  # its templates are in the wheel
     images = sorted((tmp_path / "raw" / "HandBone" / "test" / "DCM").rglob("*.png"))
     ensemble = tmp_path / "results" / "HandBone" / "predictions" / "ensemble"
     lines = (ensemble / "submission.csv").read_text(encoding="utf-8").splitlines()

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -227,6 +228,23 @@ def test_opacity_and_zoom_change_the_picture(window: Window, evil: Path) -> None
     assert window.shot() == bolder
 
 
+def test_the_classes_under_the_pointer_are_named(window: Window, evil: Path) -> None:
+    window.load(evil)
+    window.open_case("1")
+    canvas = window.find("#canvas")
+    scale = min(canvas.rect["width"], canvas.rect["height"]) / SIZE
+
+    def at(y: int, x: int) -> str:
+        across, down = (round((k + 0.5 - SIZE / 2) * scale) for k in (x, y))
+        ActionChains(window.driver).move_to_element_with_offset(canvas, across, down).perform()
+        return window.find("#here").text
+
+    assert at(8, 5) == f"truth: {CLASSES[0]}; prediction: nothing"
+    assert at(8, 17) == f"truth: nothing; prediction: {CLASSES[0]}"
+    assert at(20, 20).count("alert(2)") == 2
+    assert at(2, 2) == "truth: nothing; prediction: nothing"
+
+
 def test_an_unlabelled_case_has_no_truth_to_show(window: Window, evil: Path) -> None:
     window.load(evil)
     window.open_case("3")
@@ -324,7 +342,6 @@ def test_the_phantom(window: Window, tmp_path: Path) -> None:
     see_overlays(window, fake_run(place, "HandBone"))
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("name", ["VNC", "Dataset004_Hippocampus"])
 def test_real_data(window: Window, tmp_path: Path, shared_data: Path, name: str) -> None:
     place = Workspace(root=tmp_path)

@@ -1,6 +1,7 @@
 """The page: complete, in one file, and no text of the data set's becomes markup."""
 
 import json
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -110,6 +111,20 @@ def test_as_many_pictures_as_are_asked_for_the_worst_first(place: Workspace) -> 
     parsed = Page(text)
     assert {name for name in parsed.scripts if name.startswith("case-")} == {"case-1", "case-0"}
     assert "2 of 4 cases have pictures, the worst first" in " ".join(" ".join(parsed.texts).split())
+
+
+def test_pictures_are_kept_until_their_files_change(place: Workspace) -> None:
+    kept = place.results("Evil") / page.KEPT
+    first = written(place)
+    before = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
+    assert len(before) == 4
+    assert Page(written(place)).scripts == Page(first).scripts
+    assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == before
+    mask = next((place.run_folder("Evil", "default", "2d", "default") / "fold1/validation/case2").iterdir())
+    os.utime(mask, ns=(1, 1))
+    written(place)
+    assert len(before.keys() & {path.name for path in kept.iterdir()}) == 3
+    assert len(list(kept.iterdir())) == 4
 
 
 def test_as_many_pictures_as_fit(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
