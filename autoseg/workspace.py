@@ -70,6 +70,10 @@ class Workspace:
         """results/NAME/selection.json: the members, weights, thresholds and post-processing that `select` chose."""
         return self.results(dataset) / SELECTION
 
+    def report_file(self, dataset: str) -> Path:
+        """results/NAME/report.html"""
+        return self.results(dataset) / "report.html"
+
     def predictions(self, dataset: str) -> Path:
         """results/NAME/predictions, which holds a folder per run of predict."""
         return self.results(dataset) / PREDICTIONS

@@ -33,6 +33,7 @@ Examples, in a folder that holds raw/HandBone:
         "export": ("autoseg.cli.export", "write trained nets as one file that predicts anywhere, or as ONNX"),
         "evaluate": ("autoseg.cli.evaluate", "score predictions against labels"),
         "select": ("autoseg.cli.select", "choose members, thresholds and post-processing for predict --ensemble"),
+        "report": ("autoseg.cli.report", "one HTML file that shows data, plan, training, cases and scores"),
         "compare": ("autoseg.cli.compare", "two evaluated runs, case by case"),
         "demo": ("autoseg.cli.demo", "a synthetic data set of hand X-rays, and its score"),
     },

@@ -1,7 +1,7 @@
 """A U-Net for prediction alone, on a CPU in bf16: weights cast and laid out for oneDNN once, norms and activations in place.
 
 What it computes is the net under autocast, but for one rounding less in each transposed convolution, whose bias is added before it.
-benchmarks/README.md, "Prediction", has the times of both.
+benchmarks/README.md, "Prediction beside nnU-Net's", has the times of both.
 """
 
 from __future__ import annotations
