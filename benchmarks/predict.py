@@ -284,13 +284,18 @@ def costs(kinds: Sequence[tuple[str, dict[str, Any]]], rounds: int, *, edge: int
 
 
 def large(edge: int, classes: int) -> None:
-    """Peak memory of one large image with a tiny net: what does not depend on the net's size."""
+    """Peak memory of one large image, black but for 2048 x 2048 pixels in its middle: a net of full size computes the black tiles once."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        draw_images(folder / "in", edge, 1)
-        random_run(folder, 512, classes, exclusive=False, features=4)
+        draw_images(folder / "small", min(edge, 2048), 1)
+        (path,) = (folder / "small").iterdir()
+        (folder / "in").mkdir()
+        with Image.open(path) as textured, Image.new("L", (edge, edge)) as picture:
+            picture.paste(textured, ((edge - textured.width) // 2,) * 2)
+            picture.save(folder / "in" / path.name, compress_level=1)
+        random_run(folder, 512, classes, exclusive=False)
         side = ours(folder, edge)
-        describe("ours, tiny net", side.about)
+        describe("ours", side.about)
         start = pss_bytes(side.process.pid)
         look = Peak(side.process.pid)
         times = side.predict()

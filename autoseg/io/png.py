@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Bits of a pixel by dtype; larger numbers do not fit a png.
-DEPTHS = {"uint8": 8, "uint16": 16}
+DEPTHS = {"bool": 8, "uint8": 8, "uint16": 16}
+
+#: Rows that are copied at a time: a mask of 20,000 x 20,000 is not to lie in memory twice.
+ROWS = 256
 
 
 def encode_png(array: NDArray[Any]) -> bytes:
@@ -19,7 +22,8 @@ def encode_png(array: NDArray[Any]) -> bytes:
 
     Parameters
     ----------
-    array : array of uint8 or uint16, (y, x)
+    array : array of bool, uint8 or uint16, (y, x)
+        True is written as 255.
 
     Raises
     ------
@@ -32,15 +36,21 @@ def encode_png(array: NDArray[Any]) -> bytes:
     (benchmarks/README.md, "Prediction").
     """
     if array.ndim != 2 or array.dtype.name not in DEPTHS:
-        raise ValueError(f"a png holds two axes of uint8 or uint16, got {array.dtype} of the shape {array.shape}")
+        raise ValueError(f"a png holds two axes of bool, uint8 or uint16, got {array.dtype} of the shape {array.shape}")
     height, width = array.shape
-    pixels = np.ascontiguousarray(array.astype(array.dtype.newbyteorder(">"), copy=False)).view(np.uint8).reshape(height, -1)
-    rows = np.zeros((height, 1 + pixels.shape[1]), np.uint8)  # each row begins with the number of its filter: 0, none
-    rows[:, 1:] = pixels
     packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-    packed = packer.compress(rows.data) + packer.flush()
+    packed = b"".join(packer.compress(_rows(array[top : top + ROWS])) for top in range(0, height, ROWS)) + packer.flush()
     head = struct.pack(">IIBBBBB", width, height, DEPTHS[array.dtype.name], 0, 0, 0, 0)
     return SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
+
+
+def _rows(array: NDArray[Any]) -> memoryview:
+    """Rows as a png has them: the number of each row's filter, 0 for none, and its pixels, the high byte first."""
+    numbers = array.view(np.uint8) * np.uint8(255) if array.dtype == np.bool_ else array.astype(array.dtype.newbyteorder(">"), copy=False)
+    pixels = np.ascontiguousarray(numbers).view(np.uint8).reshape(len(array), -1)
+    rows = np.zeros((len(array), 1 + pixels.shape[1]), np.uint8)
+    rows[:, 1:] = pixels
+    return rows.data.cast("B")
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

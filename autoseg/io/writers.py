@@ -60,7 +60,7 @@ def write_masks(
     case_name : str
         Free text, as class names are; escaped for the file system.
     masks : iterable of (class, array of bool of shape (z,) y, x)
-        Consumed one at a time; of large ones two lie in memory at the same time.
+        Consumed one at a time; of small ones two lie in memory at the same time.
     geometry : Geometry
     like : Path, optional
         The input, whose header is kept where `suffix` allows.
@@ -75,14 +75,17 @@ def write_masks(
     with replacing_folder(target) as temporary, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
 
         def write(name: str, mask: Mask) -> None:
-            bright = mask.view(np.uint8) * np.uint8(255)
+            # Of a png no second copy is made: of 20,000 x 20,000 pixels it would be 400 MB.
+            bright = mask if suffix == ".png" else mask.view(np.uint8) * np.uint8(255)
             write_array(temporary / f"{escape_name(name)}{suffix}", bright, geometry, like=like)
 
         waiting: deque[Future[None]] = deque()
         for name, mask in masks:
-            while len(waiting) >= (SIDE_BY_SIDE if mask.size <= SMALL else 1):
-                waiting.popleft().result()
             waiting.append(pool.submit(write, name, mask))
+            is_small = mask.size <= SMALL
+            del mask  # the next one is made while this one is still here
+            while len(waiting) >= (SIDE_BY_SIDE if is_small else 1):
+                waiting.popleft().result()
         while waiting:
             waiting.popleft().result()
     return target

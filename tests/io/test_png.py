@@ -29,6 +29,13 @@ def test_simpleitk_reads_it_too(tmp_path: Path, dtype: type) -> None:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "x.png"))), array)
 
 
+def test_a_mask_is_black_and_white(tmp_path: Path) -> None:
+    mask = np.arange(600 * 5).reshape(600, 5) % 7 < 3
+    (tmp_path / "x.png").write_bytes(encode_png(mask))
+    with Image.open(tmp_path / "x.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), mask.astype(np.uint8) * 255)
+
+
 def test_a_mask_takes_few_bytes() -> None:
     y, x = np.mgrid[:512, :512]
     disc = ((y - 200) ** 2 + (x - 300) ** 2 < 100**2).astype(np.uint8) * 255
@@ -37,5 +44,5 @@ def test_a_mask_takes_few_bytes() -> None:
 
 @pytest.mark.parametrize("array", [np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2)), np.zeros((2, 2), np.int32)])
 def test_what_is_no_grey_picture_is_refused(array: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="a png holds two axes of uint8 or uint16"):
+    with pytest.raises(ValueError, match="a png holds two axes of bool, uint8 or uint16"):
         encode_png(array)
