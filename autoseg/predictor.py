@@ -7,6 +7,7 @@ masks = p(image)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,22 +199,21 @@ class Predictor:
         geometry = Geometry.pixels(image.shape[1:])
         if spacing is not None:
             geometry = replace(geometry, spacing=tuple(float(s) for s in spacing), unit="mm")
-        elif self.plan.unit == "mm" and self._resamples():
-            # Without a spacing nothing is known to resample from: the image is taken to be at the plan's. Pixels are 1 apart.
-            geometry = replace(geometry, spacing=self.plan.stages[self.stage].spacing)
+        elif self.plan.unit == "mm" and (grids := self._resampled_grids()):
+            # Without a spacing nothing is known to resample from: the image is taken to be at the plan's, of several at the finest of them.
+            # Pixels are 1 apart.
+            geometry = replace(geometry, spacing=min(grids, key=math.prod))
         loaded = LoadedCase(case=Case(name="image", images=()), image=image, geometry=geometry, labels=None)
         if self.team is not None:
             return self.team.segment(self.team.prepare(loaded), probabilities=probabilities)
         return segment_stages(self.model, prepare_stages(self.model, loaded, self.plan, self.stage), probabilities=probabilities)
 
-    def _resamples(self) -> bool:
-        """True if a stage does."""
-        plan, stage, model = self.plan, self.stage, self.model
-        while not plan.stages[stage].resample:
-            if model.previous is None:
-                return False
-            plan, stage, model = model.previous.plan, model.previous.stage, model.previous.model
-        return True
+    def _resampled_grids(self) -> list[tuple[float, ...]]:
+        """The spacings of what predicts, if it, or a stage before it, resamples."""
+        members = [(self.plan, self.stage, self.model)]
+        if self.team is not None:
+            members = [(member.plan, member.stage, member.model) for member in self.team.members]
+        return [plan.stages[stage].spacing for plan, stage, model in members if _resamples(plan, stage, model)]
 
     def predict_files(
         self,
@@ -306,6 +306,15 @@ class Predictor:
         if not np.isfinite(with_channels).all():
             raise ValueError(f"image must hold finite numbers, got {image.dtype} with NaN or infinities")
         return with_channels
+
+
+def _resamples(plan: Plan, stage: str, model: Model) -> bool:
+    """True if a stage, or one before it, does."""
+    while not plan.stages[stage].resample:
+        if model.previous is None:
+            return False
+        plan, stage, model = model.previous.plan, model.previous.stage, model.previous.model
+    return True
 
 
 def _one_device(text: str | torch.device | None) -> torch.device:

@@ -138,7 +138,7 @@ def _low_resolution_volume(start: Stage, task: Task) -> Choice:
     """The finest resolution at which a patch as large as the full one's covers a quarter of the image, with at most half the voxels."""
     full = _full_resolution(start, task).stage
     voxels = math.prod(start.net_shape)
-    there = with_voxels(start, min(int(math.prod(full.patch) / LEAST_COVER), voxels // 2))
+    there = with_voxels(start, min(int(math.prod(full.patch) / LEAST_COVER), max(1, voxels // 2)))
     found = require_fitting([there, *smaller_patches(there)], task.tracer)
     patch = f"the largest that fits at the finest resolution at which one of its size covers {LEAST_COVER:.0%} of the image"
     why = f"{covered(found):.0%} of the image's volume; at full resolution a patch covers {covered(full):.0%}"

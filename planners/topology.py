@@ -78,5 +78,5 @@ def unet(
     if residual:
         blocks = tuple(RESIDUAL_BLOCKS[min(stage, len(RESIDUAL_BLOCKS) - 1)] for stage in range(len(features)))
         network = replace(network, blocks=blocks, convs=RESIDUAL_CONVS)
-    rounded = tuple(-(-p // m) * m for p, m in zip(patch, network.multiple, strict=True))
+    rounded = tuple(-(-max(p, MIN_EDGE) // m) * m for p, m in zip(patch, network.multiple, strict=True))
     return rounded, network

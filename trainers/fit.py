@@ -329,7 +329,9 @@ class Fit:
             self._timed_at = time.monotonic()
         begin = time.monotonic()
         if asked:
-            self._save_now()
+            self._read_loss()
+            if not self._is_doubtful():
+                self._save_now()
         elif begin - self._saved_at > self._due_s(epoch_ends=epoch_ends) and not self.progress.skipped_in_a_row:
             self._save(self.run.last)
             self._saved_at = time.monotonic()
@@ -356,11 +358,17 @@ class Fit:
         with self.interrupt.saving():
             self.save(self.run.last)
 
+    def _is_doubtful(self) -> bool:
+        """True if the weights may be past saving and a checkpoint from before is there, to which training would go back."""
+        return self.progress.skipped_in_a_row > 0 and self.run.last.is_file()
+
     def _abandon(self) -> str:
         """checkpoint_last of the iteration boundary before what is in work, from another thread: see `io.interrupt`."""
         self.saver.wait()
         self._read_loss()
         self.progress.used_s = self.clock.elapsed_s()
+        if self._is_doubtful():
+            return f"Stopped while losses were not finite: {self.run.path} keeps the state from before. {GOES_ON}"
         save_checkpoint(self.run.last, snapshot(self.settings, self.learner, self.progress))
         return f"Stopped at iteration {self.progress.iteration}, the step in work is abandoned; {self.run.path} holds it. {GOES_ON}"
 

@@ -46,6 +46,11 @@ def command(dataset: str | None, workspace: Path, members: str | None, workers: 
     held_out = {str(k): fold.val for k, fold in enumerate(splits.folds)}
     found, left_out = find_members(place.results(folder.name), list(held_out), wanted)
     raw = read_dataset(folder)
+    if raw.classes != found[0].labels.classes:
+        raise UsageError(
+            f"{found[0].name} was trained for other classes, or for the same ones in another order, than {raw.root} has now: "
+            f"{', '.join(found[0].labels.classes)} and {', '.join(raw.classes)}. Plan and train again."
+        )
     cases, cases_left_out = choose_cases(found, held_out, in_groups(splits, raw.train))
     for name, why in (left_out | cases_left_out).items():
         click.echo(f"  Left out: {name}: {why}")

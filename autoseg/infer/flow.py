@@ -88,9 +88,12 @@ def _read_groups(
                 group.append((case, prepared))
                 del prepared
             except Exception as error:  # set aside, reported by the caller
-                group.append((case, error))
-            del future
-        look_ahead(len(group))
+                # Its frames hold the image; and no group waits for a case that will not come.
+                group.append((case, error.with_traceback(None)))
+                break
+            finally:
+                del future
+        look_ahead(sum(not isinstance(prepared, Exception) for _, prepared in group))
         yield group
 
 

@@ -147,7 +147,9 @@ class Interrupt:
 
     def watch(self, pipe: int) -> None:
         """Wait for a signal's number from a pipe (0: nobody listens any more), and see that the process ends; of the second thread."""
-        number = os.read(pipe, 1)[0]
+        # Every signal that has a handler of Python's writes its number here: those of a job's manager or of a library ask for no stop.
+        while (number := os.read(pipe, 1)[0]) not in (0, signal.SIGINT, signal.SIGTERM):
+            pass
         if not number:
             return
         # Its own handler may have to wait for the main thread.

@@ -73,7 +73,7 @@ class Lock:
             try:
                 os.utime(self._handle)
             except OSError:
-                return
+                continue  # a network's hiccup: the next sign may arrive
 
 
 @contextmanager
@@ -166,8 +166,8 @@ def _is_silent(path: Path, handle: int) -> bool:
 def _read(handle: int) -> Process | None:
     try:
         return Process(**json.loads(os.pread(handle, 4096, 0)))
-    except (ValueError, TypeError):
-        return None  # empty, or cut short by the end of its owner
+    except (ValueError, TypeError, OSError):
+        return None  # not to be read while another one holds it (SMB), empty, or cut short by the end of its owner
 
 
 def _write(handle: int) -> None:

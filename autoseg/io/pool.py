@@ -136,6 +136,8 @@ class _Pool:
         if self.deaths[number] < TRIES:
             log.warning("a process %s while it worked on %s; the case is tried again, with %d at a time", how, name, self.most)
             self.waiting.append(number)
+            # The earliest is handed out first: a later one may lie beyond what is worked ahead, and would keep it waiting for ever.
+            self.waiting.sort(reverse=True)
             return
         words = f"{name}: the process that worked on it {how}, {TRIES} times. {_advice(process.exitcode, self.remedy)}"
         self.ready[number] = False, RunError(f"{words} Finished cases are kept; the same command goes on.")

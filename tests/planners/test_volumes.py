@@ -14,6 +14,7 @@ from autoseg.errors import UsageError
 from autoseg.fingerprint import Fingerprint
 from autoseg.planners import Request, make_plan
 from autoseg.planners.candidates import shrink, smaller_patches, with_voxels
+from autoseg.planners.limits import beyond_limits
 from autoseg.planners.residual import make_residual_plan
 from autoseg.planners.search import FILL, Traces
 from tests.planners.decathlon import DECATHLON, GOLDEN, GPU, described, golden_entry
@@ -61,6 +62,14 @@ def test_a_first_stage_that_is_asked_for_has_half_the_voxels_at_most() -> None:
 def test_pictures_have_no_third_axis() -> None:
     with pytest.raises(UsageError, match="--configs 3d_lowres is for volumes, and made holds 2D images; for those there are 2d, 2d_lowres"):
         make_plan(SETS["512 RGB"], memory_budget(8), Request(configs=("3d_lowres",)))
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 64, 64)])
+def test_a_few_slices_make_a_plan_that_can_be_trained(shape: tuple[int, int, int]) -> None:
+    plan = make_plan(volumes(shape, (10.0, 0.5, 0.5)), memory_budget(8), Request())
+    for stage in plan.stages.values():
+        assert beyond_limits(stage, plan.budget, plan.labels) == []
+    assert plan.stages["3d_fullres"].patch[0] == 4  # the rest is mirrored
 
 
 def test_patches_are_cut_to_equal_lengths_in_mm() -> None:
