@@ -3,7 +3,7 @@
     python -m benchmarks.predict time VENV            # one large image, softmax and sigmoid heads
     python -m benchmarks.predict many VENV            # small images, batched
     python -m benchmarks.predict classes | ensemble   # what classes and folds cost
-    python -m benchmarks.predict large --edge 20000   # memory alone, with a tiny net
+    python -m benchmarks.predict large --edge 20000   # memory of one image, mostly black
     python -m benchmarks.predict fp32 WORKSPACE       # masks of trained folds, in bf16 from files, and in fp32
 
 VENV is an environment in which nnU-Net is installed. Both sides have the same architecture, step and flips; the numbers of tiles are
@@ -149,14 +149,9 @@ def draw_images(folder: Path, edge: int, num: int) -> None:
             picture.save(folder / f"case{number:03d}_0000.png", compress_level=1)
 
 
-def random_run(folder: Path, patch: int, classes: int, *, exclusive: bool, folds: int = 1, features: int = 0) -> Path:
-    """A run of untrained nets of the size that nnU-Net plans, or with `features` at the finest stage and four stages."""
+def random_run(folder: Path, patch: int, classes: int, *, exclusive: bool, folds: int = 1) -> Path:
+    """A run of untrained nets of the size that nnU-Net plans."""
     one = replace(stage((patch, patch), 1, classes=classes, exclusive=exclusive), precision="bf16")
-    if features:
-        small = replace(
-            one.network, features=tuple(features * 2**i for i in range(4)), strides=one.network.strides[:4], kernels=one.network.kernels[:4]
-        )
-        one = replace(one, network=small)
     run = folder / "results" / "default" / "2d-default"
     for fold in range(folds):
         torch.manual_seed(fold)

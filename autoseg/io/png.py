@@ -33,7 +33,7 @@ def encode_png(array: NDArray[Any]) -> bytes:
     Notes
     -----
     Masks are mostly runs, and coded as such: the file is no larger than one whose filters were chosen, in a third of the time
-    (benchmarks/README.md, "Prediction").
+    (benchmarks/README.md, "Prediction beside nnU-Net's").
     """
     if array.ndim != 2 or array.dtype.name not in DEPTHS:
         raise ValueError(f"a png holds two axes of bool, uint8 or uint16, got {array.dtype} of the shape {array.shape}")
