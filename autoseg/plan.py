@@ -60,6 +60,8 @@ class Network:
         Residual blocks of each encoder stage; empty: plain convolutions.
     deep_supervision : bool
         Every decoder resolution has a head of its own in training; losses/ weighs them.
+    kind : str
+        Who builds it: "unet", or a net of another installed package.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -72,6 +74,8 @@ class Network:
     convs: int = 2
     blocks: tuple[int, ...] = ()
     deep_supervision: bool = True
+    # Part of the key that a traced memory goes by where it is another, see memory.trace.step_key.
+    kind: str = field(default="unet", repr=False)
 
     def __post_init__(self) -> None:
         if not len(self.features) == len(self.strides) == len(self.kernels) >= 2:
@@ -237,7 +241,7 @@ class Plan:
     stages : dict of Stage
         By configuration.
     planner : str
-        Who decided: a name in `planners.PLANNERS`.
+        Who decided: a name in `planners.PLANNERS`, or another installed package's.
     overrides : tuple of str
         What a person decided with --set, as typed; empty: all was decided from the data and the budget.
     reasons : dict

@@ -25,13 +25,14 @@ from autoseg.errors import UsageError
 from autoseg.evaluate.calibration import read_calibration
 from autoseg.geometry import Geometry
 from autoseg.infer.cascade import prepare_stages, segment_stages
-from autoseg.infer.case import Model, Segmentation
+from autoseg.infer.case import Model
 from autoseg.infer.confidence import Calibration
 from autoseg.infer.devices import parse_devices
 from autoseg.infer.files import Job, Outcome, Progress, predict_cases
 from autoseg.infer.folds import Choice, choose_folds, find_run
 from autoseg.infer.load import Loaded, Origin, load_model
 from autoseg.infer.record import RunRecord
+from autoseg.infer.segmentation import Segmentation
 from autoseg.labels import Mask
 from autoseg.plan import Plan
 from autoseg.select.selection import Selected, load_selection
@@ -224,6 +225,7 @@ class Predictor:
         overwrite: bool = False,
         formats: Sequence[str] | None = None,
         part: tuple[int, int] | None = None,
+        processes: int = 0,
         progress: Progress | None = None,
     ) -> Outcome:
         """Predict files into a folder.
@@ -243,6 +245,9 @@ class Predictor:
             one.
         part : (int, int), optional
             Only this part of the cases, from 1, of how many; parts may run at the same time into one folder.
+        processes : int
+            Up to so many other processes write coco, polygons, rle and overlay where that is measured to pay: for GPUs with many processor
+            cores. A script that asks for it needs `if __name__ == "__main__":` before its own work, as each process reads it again.
         progress : callable(done, total), optional
 
         Returns
@@ -262,7 +267,7 @@ class Predictor:
         job = Job(
             model=replace(self.model, weighs=calibration is not None), plan=self.plan, stage=self.stage, dataset=source, out=out,
             record=self.record(), overwrite=overwrite, formats=None if formats is None else tuple(formats), part=part, team=self.team,
-            calibration=calibration,
+            calibration=calibration, processes=processes,
         )  # fmt: skip
         return predict_cases(job, cases, progress)
 

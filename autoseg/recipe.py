@@ -11,7 +11,7 @@ OptimizerName = Literal["sgd", "adam", "adamw", "lion", "rmsprop"]
 ScheduleName = Literal["poly", "cosine", "step", "constant", "plateau"]
 Backend = Literal["device", "workers"]
 #: Two names of one loss, Dice with cross-entropy: for exclusive classes (True) and for overlapping ones. The other losses serve both.
-LOSS_FOR: dict[LossName, bool] = {"dice_ce": True, "dice_bce": False}
+LOSS_FOR: dict[str, bool] = {"dice_ce": True, "dice_bce": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,14 @@ class Augmentation:
     previous_radius : tuple of int
         Smallest and largest radius of that in pixels.
     previous_removal_p : float
-        Up to a quarter of the classes, at least one, is taken out of the patch.
+        A random half of the classes loses one connected component each, of those that cover less than 15 % of a patch.
+    previous_refill_p : float
+        Such a component becomes another class's instead of nobody's.
     backend : Backend
         Where pixels are changed: on the device, or in processes that read ahead, by batchgenerators' transforms. Those know neither grid
         distortion nor CLAHE nor dropout, and of `elastic_*` all but the magnitude.
+    transforms : dict of float
+        Transforms of other installed packages (docs/extending.md), each with its probability. They follow all others, on the device.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -85,10 +89,17 @@ class Augmentation:
     dropout_size: tuple[float, float] = (0.05, 0.2)
     # No part of the key that a traced memory goes by: the trace holds the device's transforms, which workers leave undone.
     backend: Backend = field(default="device", repr=False)
+    # Nor is this: it happens where the channels are read.
+    previous_refill_p: float = field(default=0.0, repr=False)
+    # Part of that key where there are any, see memory.trace.step_key.
+    transforms: dict[str, float] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.backend not in get_args(Backend):
             raise ValueError(f"backend must be {' or '.join(get_args(Backend))}, got {self.backend}")
+        for name, p in self.transforms.items():
+            if not 0 <= p <= 1:
+                raise ValueError(f"transforms must have probabilities, from 0 to 1, got {p} for {name}")
         for name in ("grid_distortion_p", "clahe_p", "dropout_p"):
             if self.backend == "workers" and getattr(self, name) > 0:
                 raise ValueError(f"backend workers has no such transform: {name} must be 0, got {getattr(self, name):g}; or backend=device")
@@ -124,8 +135,9 @@ class Recipe:
     ----------
     name : str
         The trainer's name, part of the results folder.
-    loss : LossName
-        Softmax for exclusive classes, a sigmoid each for overlapping ones: the plan's classes say which.
+    loss : str
+        One of `LossName`, or of another installed package. Softmax for exclusive classes, a sigmoid each for overlapping ones: the
+        plan's classes say which.
     loss_weights : dict of float
         By class name: how much a class counts in the loss, relative to the others and, in a softmax, to the background's 1; a class that
         is not named counts 1.
@@ -154,7 +166,7 @@ class Recipe:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     name: str
-    loss: LossName
+    loss: str
     optimizer: OptimizerName
     lr: float
     schedule: ScheduleName
@@ -207,7 +219,7 @@ RECIPES: dict[str, dict[str, Any]] = {"sgd": OPTIMIZERS["sgd"], "adamw": OPTIMIZ
 SHORT_TRAINING_ITERATIONS = 5000
 
 
-def recipe_for(loss: LossName, iterations: int) -> Recipe:
+def recipe_for(loss: str, iterations: int) -> Recipe:
     """The default recipe for a training of this length."""
     settings = RECIPES["adamw" if iterations < SHORT_TRAINING_ITERATIONS else "sgd"]
     return Recipe(name="default", loss=loss, **settings)

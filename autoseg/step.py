@@ -17,7 +17,7 @@ from autoseg.augment import Batch
 from autoseg.budget import Precision
 from autoseg.errors import OUT_OF_MEMORY, DeviceError
 from autoseg.losses import DeepSupervision
-from autoseg.nets import NETS, UNet
+from autoseg.nets import UNet, build_net
 from autoseg.nets.average import WeightAverage
 from autoseg.nets.norm import choose_kernels
 from autoseg.nets.unet import start_heads_at_prior
@@ -210,7 +210,7 @@ def build_learner(
         Names of the classes, which the recipe's weights of classes in the loss go by. None: each counts 1, which costs the same memory
         and time.
     """
-    net = NETS["unet"](stage.network)
+    net = build_net(stage.network)
     start_heads_at_prior(net, stage.priors, exclusive=exclusive)
     net.checkpointed_stages = stage.checkpointed_stages
     weights = loss_weights(stage, classes)

@@ -8,9 +8,21 @@ from pathlib import Path
 from autoseg.errors import UsageError
 
 LAST_PLANNED = "last_planned.txt"
+SALT = ".salt"
 #: The folder beside the plans' folders in results/NAME; no plan may have this name.
 PREDICTIONS = "predictions"
 SELECTION = "selection.json"
+#: Files in a fold's folder. The checkpoint is the end of the schedule: the best epoch's is picked by the same images that judge it, and is
+#: no better on others (nnU-Net's rule). The summary is written last, after the fold's validation: a fold with it is finished.
+CHECKPOINT, SUMMARY = "checkpoint_last.safetensors", "summary.json"
+RUN_RECORD, TIME_SPENT, METRICS, LOCK = "run.json", "time.json", "metrics.jsonl", ".lock"
+#: Folders: of a fold, the predictions of its validation cases and in it their probabilities; of results/NAME, the report's pictures.
+VALIDATION, PROBABILITIES, PICTURES = "validation", "probabilities", ".report"
+
+
+def fold_of(folder: Path) -> str:
+    """The fold of a folder: "0" of fold0, "all" of fold_all."""
+    return folder.name.removeprefix("fold").removeprefix("_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +41,11 @@ class Workspace:
     def raw(self) -> Path:
         """Raw data sets, read where they lie and never written to."""
         return self.root / "raw"
+
+    @property
+    def salt_file(self) -> Path:
+        """The salt of patients' names, see `io.pseudonyms`; beside the folders, so that whoever passes one of them on keeps it."""
+        return self.root / SALT
 
     def preprocessed(self, dataset: str) -> Path:
         """Fingerprint, splits, plans and prepared cases of one data set: all of it can be made again."""

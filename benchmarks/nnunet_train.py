@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 
-CONFIGURATION, PLANS = "2d", "nnUNetPlans"
+PLANS = "nnUNetPlans"
 #: nnU-Net's own share of validation steps in an epoch: 50 behind 250.
 STEPS_PER_VALIDATION_STEP = 5
 #: ExperimentPlanner's: shortest edge of a feature map, features of the first stage and at most, convolutions in a stage.
-SHORTEST_EDGE, FEATURES, MAX_FEATURES, CONVOLUTIONS = 4, 32, 512, 2
+SHORTEST_EDGE, FEATURES, MAX_FEATURES, CONVOLUTIONS = 4, 32, {"2d": 512, "3d_fullres": 320}, 2
 
 
 def main() -> None:
@@ -38,6 +38,7 @@ def main() -> None:
     for verb, does in ((prepared, prepare), (trained, train)):
         verb.add_argument("folder", type=Path)
         verb.add_argument("dataset", help="its folder's name, which begins with Dataset and three digits")
+        verb.add_argument("--configuration", choices=MAX_FEATURES, default="2d")
         verb.set_defaults(does=does, results=None, workers=1)
     prepared.add_argument("--patch", type=int, nargs="+", required=True)
     prepared.add_argument("--batch", type=int, required=True)
@@ -47,7 +48,7 @@ def main() -> None:
     trained.add_argument("--epochs", type=int, required=True)
     trained.add_argument("--iterations", type=int, required=True, help="in an epoch")
     trained.add_argument("--seed", type=int, default=0)
-    trained.add_argument("--workers", type=int, default=0, help="processes that load; none: every draw follows from the seed")
+    trained.add_argument("--workers", type=int, default=0, help="processes that load; none: every draw follows from the seed; -1: nnU-Net's choice")
     trained.add_argument("--no-validation", action="store_true", help="of whole images, at the end")
     given = parser.parse_args()
     places(given.folder, given.results, given.workers)
@@ -60,7 +61,9 @@ def places(folder: Path, results: Path | None, workers: int) -> None:
     for name, path in (("raw", folder.resolve() / "raw"), ("preprocessed", own / "preprocessed"), ("results", results or own / "results")):
         path.mkdir(parents=True, exist_ok=True)
         os.environ[f"nnUNet_{name}"] = str(path)
-    os.environ.update(nnUNet_n_proc_DA=str(workers), nnUNet_def_n_proc="1")
+    os.environ["nnUNet_def_n_proc"] = "1"
+    if workers >= 0:
+        os.environ["nnUNet_n_proc_DA"] = str(workers)
 
 
 def preprocessed(given: argparse.Namespace) -> Path:
@@ -80,12 +83,12 @@ def prepare(given: argparse.Namespace) -> None:
     topology = import_module("nnunetv2.experiment_planning.experiment_planners.network_topology").get_pool_and_conv_props
     if given.slice_axis is not None:
         plans.update(transposed(given.slice_axis))
-    settle(plans["configurations"][CONFIGURATION], given.patch, given.batch, topology)
+    settle(plans["configurations"][given.configuration], given.patch, given.batch, MAX_FEATURES[given.configuration], topology)
     file.write_text(json.dumps(plans, indent=2), encoding="utf-8")
     folds = json.loads(given.splits.read_text(encoding="utf-8"))["folds"]
     splits = [{"train": fold["train"], "val": fold["val"]} for fold in folds]
     (folder / "splits_final.json").write_text(json.dumps(splits, indent=2), encoding="utf-8")
-    api.preprocess([number], PLANS, [CONFIGURATION], [1])
+    api.preprocess([number], PLANS, [given.configuration], [1])
 
 
 def transposed(axis: int) -> dict[str, list[int]]:
@@ -94,14 +97,14 @@ def transposed(axis: int) -> dict[str, list[int]]:
     return {"transpose_forward": forward, "transpose_backward": [forward.index(axis) for axis in range(3)]}
 
 
-def settle(configuration: dict[str, Any], patch: list[int], batch: int, topology: Callable[..., Any]) -> None:
+def settle(configuration: dict[str, Any], patch: list[int], batch: int, most_features: int, topology: Callable[..., Any]) -> None:
     """Set patch and batch of a configuration, and the net that nnU-Net's planner makes for such a patch.
 
     Parameters
     ----------
     configuration : dict
         Of nnU-Net's plans; changed.
-    patch, batch : list of int, int
+    patch, batch, most_features : list of int, int, int
     topology : callable
         nnU-Net's get_pool_and_conv_props.
 
@@ -117,7 +120,7 @@ def settle(configuration: dict[str, Any], patch: list[int], batch: int, topology
     configuration.update(patch_size=patch, batch_size=batch)
     configuration["architecture"]["arch_kwargs"].update(
         n_stages=stages,
-        features_per_stage=[min(MAX_FEATURES, FEATURES << level) for level in range(stages)],
+        features_per_stage=[min(most_features, FEATURES << level) for level in range(stages)],
         kernel_sizes=kernels,
         strides=strides,
         n_conv_per_stage=[CONVOLUTIONS] * stages,
@@ -134,7 +137,7 @@ def train(given: argparse.Namespace) -> None:
     np.random.seed(given.seed)
     torch.manual_seed(given.seed)
     made = import_module("nnunetv2.training.nnUNetTrainer.nnUNetTrainer").nnUNetTrainer
-    trainer = made({**plans, "continue_training": False}, CONFIGURATION, 0, description, device=torch.device("cpu"))
+    trainer = made({**plans, "continue_training": False}, given.configuration, 0, description, device=torch.device("cpu"))
     trainer.num_epochs, trainer.num_iterations_per_epoch = given.epochs, given.iterations
     trainer.num_val_iterations_per_epoch = max(1, given.iterations // STEPS_PER_VALIDATION_STEP)
     trainer.initialize()

@@ -28,8 +28,8 @@ class Request:
         Of the plan.
     configs : tuple of str
         Configurations; empty: those the data set needs.
-    planner : {"default", "resenc"}
-        Set by the planner itself, see `planners.residual`.
+    planner : str
+        "resenc" asks for residual encoders, see `planners.residual`.
     num_folds : int
         Folds that share the hours.
     device : torch.device or None

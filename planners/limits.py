@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from itertools import chain
 
+from autoseg.augment.intensity import TRANSFORMS
 from autoseg.budget import Budget
+from autoseg.extensions import Kind, known
 from autoseg.labels import LabelSpace
+from autoseg.losses import LOSSES
+from autoseg.nets import NETS
 from autoseg.plan import Network, Stage
 from autoseg.planners.topology import MIN_EDGE
 from autoseg.recipe import Augmentation, Recipe
@@ -66,6 +70,7 @@ def _of_device(stage: Stage, budget: Budget) -> Iterator[Complaint]:
 
 
 def _of_network(network: Network) -> Iterator[Complaint]:
+    yield from _unknown("network.kind", "nets", network.kind, NETS)
     if any(n < 1 for n in network.features):
         yield "network.features", f"must be at least 1 each, got {_text(network.features)}"
     if network.convs < 1:
@@ -82,6 +87,7 @@ def _of_network(network: Network) -> Iterator[Complaint]:
 
 
 def _of_recipe(recipe: Recipe, labels: LabelSpace) -> Iterator[Complaint]:
+    yield from _unknown("recipe.loss", "losses", recipe.loss, LOSSES)
     for name in ("class_weights", "loss_weights"):
         if unknown := getattr(recipe, name).keys() - set(labels.classes):
             yield f"recipe.{name}", f"names {sorted(unknown)[0]}, which is no class; classes are {', '.join(labels.classes)}"
@@ -98,6 +104,10 @@ def _of_augmentation(augmentation: Augmentation) -> Iterator[Complaint]:
         path, value = f"recipe.augmentation.{field.name}", getattr(augmentation, field.name)
         if isinstance(value, str):
             continue
+        if isinstance(value, dict):
+            for name in value:
+                yield from _unknown(path, "transforms", name, TRANSFORMS)
+            continue
         if field.name in POSITIVE and not value[0] > 0:
             yield path, f"must be above 0, got {_text(value)}"
         elif field.name == "lowres_scale" and value[1] > 1:
@@ -107,6 +117,13 @@ def _of_augmentation(augmentation: Augmentation) -> Iterator[Complaint]:
                 yield path, f"must be two ascending numbers, not negative, got {_text(value)}"
         elif not 0 <= value <= 1:
             yield path, f"is a probability and must lie in 0 to 1, got {value:g}"
+
+
+def _unknown(path: str, kind: Kind, name: str, own: Mapping[str, object]) -> Iterator[Complaint]:
+    """A name that nothing installed here has."""
+    if name not in known(kind, own):
+        there = ", ".join(known(kind, own)) or "none"
+        yield path, f"must be one of {there}, or of a package that is installed (entry points autoseg.{kind}), got {name!r}"
 
 
 def _text(values: tuple[float, ...]) -> str:

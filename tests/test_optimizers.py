@@ -159,7 +159,7 @@ FAST: dict[OptimizerName, float] = {"sgd": 0.2, "adam": 0.02, "adamw": 0.02, "li
 
 
 def small_stage(loss: str, optimizer: OptimizerName) -> tuple[Stage, bool]:
-    exclusive = LOSS_FOR.get(loss, False)  # type: ignore[call-overload]
+    exclusive = LOSS_FOR.get(loss, False)
     recipe: Recipe = small.recipe(loss=loss, optimizer=optimizer, lr=FAST[optimizer], momentum=0.9)
     return small.stage(exclusive=exclusive, recipe=recipe), exclusive
 

@@ -5,25 +5,29 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+import torch
 
 from autoseg.augment import RawSample, make_batch
 from autoseg.checkpoint import save_checkpoint
 from autoseg.errors import RunError
 from autoseg.io.interrupt import GOES_ON, Interrupt
-from autoseg.step import Learner, Reading, StepResult, abandon_step, is_out_of_memory, read_later, set_lr, split_batch, training_step
+from autoseg.step import Learner, StepResult, abandon_step, is_out_of_memory, set_lr, split_batch, training_step
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.loader import read_ahead, work_ahead
+from autoseg.trainers.metrics_row import metrics_row, row_words
 from autoseg.trainers.patience import epochs_without_gain
+from autoseg.trainers.readings import Readings, what_helps, why_hopeless
 from autoseg.trainers.run import RunFolder, TimeSpent
 from autoseg.trainers.sampler import Sampler
 from autoseg.trainers.saver import Saver
 from autoseg.trainers.schedule import learning_rate
 from autoseg.trainers.state import FitSettings, snapshot, start_or_resume
+from autoseg.trainers.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -36,36 +40,8 @@ CHECKPOINT_SHARE = 0.01
 TIME_EVERY_S = 10.0
 #: Seconds per step are averaged over about the last twenty.
 PACE = 0.05
-#: Steps in a row whose loss is not finite until the training goes back to its last checkpoint at half the rate, and how often it does.
-BAD_STEPS, MOST_RETURNS = 10, 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watch:
-    """What the loop tells others while it runs.
-
-    Parameters
-    ----------
-    on_step : callable (iteration, loss, seconds per step)
-        The loss is one step old.
-    measure_dice : callable (learner, iteration) -> float or None
-        The real Dice on whole validation images at the end of an epoch; None where it is not yet time to measure again.
-    say : callable (text)
-        Something that a person should know.
-    on_epoch : callable (iteration, row)
-        The row of metrics.jsonl.
-    check_folder : callable
-        Raises if the run's folder is not there any more; called before something is written.
-    fill : callable (learner)
-        Gives a fresh learner what it starts from (--from), if the training has to begin once more.
-    """
-
-    on_step: Callable[[int, float, float], None]
-    measure_dice: Callable[[Learner, int], float | None]
-    say: Callable[[str], None]
-    on_epoch: Callable[[int, dict[str, Any]], None] = lambda iteration, row: None
-    check_folder: Callable[[], None] = lambda: None
-    fill: Callable[[Learner], None] = lambda learner: None
+#: How often a training whose losses are not finite goes back to its last checkpoint.
+MOST_RETURNS = 5
 
 
 class Fit:
@@ -89,11 +65,12 @@ class Fit:
         self.learner, self.progress = start_or_resume(settings, run)
         # What checkpoint_last holds; nothing before there is one.
         self._saved = asdict(self.progress) if run.last.is_file() else {}
+        # The iteration that it holds, once what is being written is on the disk.
+        self._kept = self.progress.iteration if run.last.is_file() else None
         # time.json is written more often than checkpoints: what a killed run lost has been used all the same.
         clock.used_s = max(self.progress.used_s, run.time_spent().used_s)
         run.trim_metrics(self.epoch)
-        self._unread: Reading | None = None
-        self._loss = float("nan")
+        self._readings = Readings()
         self._saved_at = self._timed_at = time.monotonic()
         self._pace_s = self._save_s = 0.0
 
@@ -118,32 +95,70 @@ class Fit:
             If the loss is not finite again and again.
         """
         self.interrupt = interrupt
-        # Of the step before: a run that was broken off while it ended has none to make.
-        lr = self._rate(self.clock.progress(max(0, self.progress.iteration - 1)))
-        batches = self._read_from_here()
+        self._batches = self._read_from_here()
         try:
             with interrupt.leaving(self._abandon):
-                if self._is_epoch_done():
-                    # Broken off between the epoch's last step and its end.
-                    self._end_epoch(lr)
-                while (done := self.clock.progress(self.progress.iteration)) < 1 and not self._is_ended():
-                    lr = self._rate(done)
-                    self._step(batches, lr)
-                    if self.progress.skipped_in_a_row >= BAD_STEPS:
-                        batches.close()
-                        self._go_back()
-                        batches = self._read_from_here()
-                    self._see_to_the_boundary(lr)
-                if self.progress.steps_in_epoch:
-                    self._end_epoch(lr)
+                self._train()
                 # A training that was over before is left as it is: what has been validated with its checkpoint stays valid.
                 if asdict(self.progress) != self._saved:
                     self._save_now()
         finally:
-            batches.close()
+            self._batches.close()
             self.saver.close()
         self._note_end()
         return self.learner
+
+    def _train(self) -> None:
+        """All iterations that are left, and the ends of their epochs."""
+        # Of the step before: a run that was broken off while it ended has none to make.
+        lr = self._rate(self.clock.progress(max(0, self.progress.iteration - 1)))
+        if self._is_epoch_done():
+            # Broken off between the epoch's last step and its end.
+            self._end_epoch(lr)
+        while not self._is_over() or not self._ends_well():
+            lr = self._rate(self.clock.progress(self.progress.iteration))
+            self._step(lr)
+            if why := why_hopeless(self.progress):
+                self._go_back(why)
+            self._see_to_the_boundary(lr)
+        if self.progress.steps_in_epoch:
+            self._end_epoch(lr)
+
+    def _is_over(self) -> bool:
+        return self.clock.progress(self.progress.iteration) >= 1 or self._is_ended()
+
+    def _ends_well(self) -> bool:
+        """True if the weights may stand at the end of the schedule; else the training has gone back, and goes on where time is left.
+
+        Where the last losses were not finite, either their images are to blame, or the weights are: those give no images a finite loss.
+        """
+        self._read_loss()
+        progress = self.progress
+        bad = progress.skipped_in_a_row
+        if not bad or asdict(progress) == self._saved:
+            return True
+        if self._is_sound():
+            text = f"the loss of the last {bad} step{'s were' if bad > 1 else ' was'} not finite; what was learned before them stands"
+            logger.warning("%s", text)
+            progress.skipped_in_a_row = 0
+            return True
+        self._go_back(f"the loss of the last {bad} step{'s were' if bad > 1 else ' was'} not finite")
+        if not self.progress.iteration and self._is_over():
+            raise RunError(f"{self.run.path}: no loss was finite, and no time is left. {what_helps(progress)}")
+        return self._is_over()
+
+    def _is_sound(self) -> bool:
+        """True if the weights give a finite loss to the last images that had one."""
+        samples, finite = self._readings.samples, True
+        if not samples:
+            return False
+        with self.interrupt.idle(), torch.no_grad():
+            batch = make_batch(samples, self.settings.stage.patch, device=self.settings.device, swap=self.settings.stage.mirror_swap)
+            for part in split_batch(batch, self._micro_batch(len(samples))):
+                with self.learner.cast():
+                    logits = self.learner.net(part.images)
+                finite = finite and bool(self.learner.loss(logits, part.codes, part.table, part.ignore).isfinite())
+        return finite
 
     def _see_to_the_boundary(self, lr: float) -> None:
         """What is due between two iterations: the end of an epoch, a checkpoint, the end that was asked for."""
@@ -154,7 +169,7 @@ class Fit:
         asked = self.interrupt.asked
         self._maybe_save(epoch_ends=epoch_ends, asked=asked)
         if asked:
-            self.interrupt.check(self.run.path, self.progress.iteration)
+            self.interrupt.check(self.run.path, self._kept or 0)
 
     def _rate(self, done: float) -> float:
         return self.progress.lr_factor * learning_rate(self.settings.stage.recipe, done, self.progress.losses)
@@ -182,11 +197,11 @@ class Fit:
             self.run.note_end(self.progress.ended)
         self.run.stop.unlink(missing_ok=True)
 
-    def _step(self, batches: Generator[list[RawSample]], lr: float) -> None:
+    def _step(self, lr: float) -> None:
         progress = self.progress
         begin = time.perf_counter()
         with self.interrupt.idle():
-            raw = next(batches)
+            raw = next(self._batches)
         progress.wait_s_sum += time.perf_counter() - begin
         set_lr(self.learner, lr)
         result = self._attempt(raw)
@@ -194,9 +209,7 @@ class Fit:
             # Only now, after the failed step's exception and all that its frames held are gone.
             self._halve(len(raw))
             result = self._attempt(raw)
-        # Copied off before the next step is asked for, read when that one is on its way.
-        reading, loss = read_later(result), self._read_loss()
-        self._unread = reading
+        loss = self._readings.follow(result, raw, progress, scaled=self.learner.scaler is not None)
         step_s = time.perf_counter() - begin
         self._pace_s = step_s if not self._pace_s else (1 - PACE) * self._pace_s + PACE * step_s
         progress.step_s_sum += step_s
@@ -234,45 +247,34 @@ class Fit:
         logger.warning("%s", text)
         self.watch.say(text)
 
-    def _read_loss(self) -> float:
-        """The last loss, for which it waits for the device; the last finite one if it was not finite and its step skipped."""
-        if self._unread is None:
-            return self._loss
-        (loss, norm), progress = self._unread.numbers(), self.progress
-        # A scaler finds its scale by gradients that are not finite: those count only without one.
-        is_finite = math.isfinite(loss) and (self.learner.scaler is not None or math.isfinite(norm))
-        self._unread = None
-        if is_finite:
-            self._loss, progress.skipped_in_a_row = loss, 0
-            progress.loss_sum += loss
-            return loss
-        progress.skipped += 1
-        progress.skipped_in_a_row += 1
-        if progress.skipped_in_a_row == 1:
-            logger.warning("a step up to iteration %d was skipped: its loss is not finite (%g)", progress.iteration, loss)
-        return self._loss
+    def _read_loss(self) -> None:
+        """Count the last step's loss, for which it waits for the device."""
+        self._readings.read(self.progress, scaled=self.learner.scaler is not None)
 
-    def _go_back(self) -> None:
+    def _go_back(self, why: str) -> None:
         """Go on from the last checkpoint, or from the start, with half the rate; RunError if that has not helped before."""
-        iteration, returns, factor = self.progress.iteration, self.progress.went_back + 1, self.progress.lr_factor / 2
+        before, iteration = self.progress, self.progress.iteration
+        returns, factor = before.went_back + 1, before.lr_factor / 2
         if returns > MOST_RETURNS:
             raise RunError(
-                f"{self.run.path}: the loss is not finite, at iteration {iteration} again and with 1/{round(0.5 / factor)} of the rate. "
-                "Look for images with odd values (autoseg check), or begin anew (--restart) with a smaller rate (--lr) or another --loss."
+                f"{self.run.path}: {why}, at iteration {iteration} again and with 1/{round(0.5 / factor)} of the rate. {what_helps(before)}"
             )
+        self._batches.close()
         self.saver.wait()
-        micro_batch = self.progress.micro_batch
         # Given back first: the memory of a device may hold one net.
         del self.learner
         self.learner, self.progress = start_or_resume(self.settings, self.run)
         if not self.run.last.is_file():
             self.watch.fill(self.learner)
-        progress, self._unread = self.progress, None
-        progress.went_back, progress.lr_factor, progress.skipped_in_a_row, progress.micro_batch = returns, factor, 0, micro_batch
+        self._readings.forget()
+        progress = self.progress
+        progress.went_back, progress.lr_factor, progress.micro_batch = returns, factor, before.micro_batch
+        progress.skipped_in_a_row = progress.overflows_in_a_row = 0
+        self._batches = self._read_from_here()
         self.run.trim_metrics(self.epoch)
         text = (
-            f"the loss of {BAD_STEPS} steps in a row was not finite, up to iteration {iteration}. The training goes on from iteration "
-            f"{progress.iteration}, the last checkpoint, with {factor:g} of the learning rate."
+            f"{why}, up to iteration {iteration}. The training goes on from iteration {progress.iteration}, the last checkpoint, "
+            f"with {factor:g} of the learning rate."
         )
         logger.warning("%s", text)
         self.watch.say(text)
@@ -281,28 +283,16 @@ class Fit:
     def _end_epoch(self, lr: float) -> None:
         progress = self.progress
         self._read_loss()
-        num, finite = progress.steps_in_epoch, progress.steps_in_epoch - progress.skipped
-        row: dict[str, Any] = {
-            "epoch": progress.epoch,
-            "iteration": progress.iteration,
-            **({"loss": progress.loss_sum / finite} if finite else {}),
-            "lr": lr,
-            "step_s": progress.step_s_sum / num,
-            "data_wait_s": progress.wait_s_sum / num,
-        }
-        if progress.micro_batch is not None:
-            row["micro_batch"] = progress.micro_batch
-        if progress.skipped:
-            row["skipped"] = progress.skipped
+        row = metrics_row(progress, lr)
         dice = self.watch.measure_dice(self.learner, progress.iteration)
         if dice is not None:
             row["val_dice"] = dice
         self.run.append_metrics(row)
         self.watch.on_epoch(progress.iteration, row)
-        logger.info("epoch %d, iteration %d: loss %s%s", row["epoch"], row["iteration"], _loss_words(row), _dice_words(dice))
+        logger.info("%s", row_words(row))
         if dice is not None:
             self._keep_patience(dice)
-        if finite:
+        if "loss" in row:
             progress.losses.append((self.clock.progress(progress.iteration), row["loss"]))
         progress.epoch += 1
         progress.loss_sum = progress.step_s_sum = progress.wait_s_sum = 0.0
@@ -332,10 +322,15 @@ class Fit:
             self._read_loss()
             if not self._is_doubtful():
                 self._save_now()
-        elif begin - self._saved_at > self._due_s(epoch_ends=epoch_ends) and not self.progress.skipped_in_a_row:
+        elif begin - self._saved_at > self._due_s(epoch_ends=epoch_ends) and self._may_save():
             self._save(self.run.last)
             self._saved_at = time.monotonic()
             self._save_s = self._saved_at - begin
+
+    def _may_save(self) -> bool:
+        """True if the last loss was finite: a checkpoint is what the training goes back to."""
+        self._read_loss()
+        return not self.progress.skipped_in_a_row
 
     def _due_s(self, *, epoch_ends: bool) -> float:
         """Seconds after the last checkpoint from which on the next one is due."""
@@ -352,6 +347,8 @@ class Fit:
         self._read_loss()
         self.progress.used_s = self.clock.elapsed_s()
         self.saver.write(path, snapshot(self.settings, self.learner, self.progress))
+        if path == self.run.last:
+            self._kept = self.progress.iteration
 
     def _save_now(self) -> None:
         """Write checkpoint_last of the last iteration boundary."""
@@ -360,7 +357,7 @@ class Fit:
 
     def _is_doubtful(self) -> bool:
         """True if the weights may be past saving and a checkpoint from before is there, to which training would go back."""
-        return self.progress.skipped_in_a_row > 0 and self.run.last.is_file()
+        return self.progress.skipped_in_a_row > 0 and self._kept is not None
 
     def _abandon(self) -> str:
         """checkpoint_last of the iteration boundary before what is in work, from another thread: see `io.interrupt`."""
@@ -371,12 +368,3 @@ class Fit:
             return f"Stopped while losses were not finite: {self.run.path} keeps the state from before. {GOES_ON}"
         save_checkpoint(self.run.last, snapshot(self.settings, self.learner, self.progress))
         return f"Stopped at iteration {self.progress.iteration}, the step in work is abandoned; {self.run.path} holds it. {GOES_ON}"
-
-
-def _loss_words(row: dict[str, Any]) -> str:
-    skipped = f", {row['skipped']} steps skipped" if "skipped" in row else ""
-    return (f"{row['loss']:.4f}" if "loss" in row else "not finite") + skipped
-
-
-def _dice_words(dice: float | None) -> str:
-    return "" if dice is None else f", Dice {dice:.4f}"

@@ -25,9 +25,10 @@ from autoseg.stopwatch import measure_step
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.determinism import reproducible
 from autoseg.trainers.examined import Examined
-from autoseg.trainers.fit import Fit, Watch
+from autoseg.trainers.fit import Fit
 from autoseg.trainers.hours import fold_share_s, no_time, remaining_s, reserve_s
 from autoseg.trainers.job import Job, Report
+from autoseg.trainers.live_report import LiveReport
 from autoseg.trainers.options import apply_options
 from autoseg.trainers.run import RunFolder, RunRecord, TimeSpent
 from autoseg.trainers.sampler import Sampler
@@ -35,6 +36,7 @@ from autoseg.trainers.source import Source, find_source, start_from
 from autoseg.trainers.state import FitSettings, predicting, with_stage
 from autoseg.trainers.trackers import TrackedRun, Trackers, find_tracker
 from autoseg.trainers.validation import Exam, quick_dice, validate
+from autoseg.trainers.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +108,8 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
     run = job.folder(fold)
     with locked(run.lock, "trained") as lock:
         run.remove_leftovers()
-        return _train_locked(job, fold, report, interrupt, lock, begun=begun)
+        with LiveReport(report, run.path) as live:
+            return _train_locked(job, fold, live, interrupt, lock, begun=begun)
 
 
 def _train_locked(job: Job, fold: str, report: Report, interrupt: Interrupt, lock: Lock, *, begun: float) -> Summary:

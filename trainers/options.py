@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, get_args
+from typing import Any, ClassVar
 
 from autoseg.augment.synthetic import weigh_the_same
 from autoseg.budget import GIB, Budget
 from autoseg.errors import PlanError, UsageError
+from autoseg.extensions import find
+from autoseg.losses import LOSSES
 from autoseg.memory import step_key, training_memory
 from autoseg.plan import Plan, Stage
 from autoseg.recipe import (
@@ -16,7 +18,6 @@ from autoseg.recipe import (
     LOSS_FOR,
     OPTIMIZERS,
     RECIPES,
-    LossName,
     OptimizerName,
     Recipe,
     ScheduleName,
@@ -29,9 +30,11 @@ from autoseg.trainers.schedule import SCHEDULES
 
 #: The plan's own recipe, and by name those that a person may prefer.
 TRAINERS = ("default", *RECIPES)
-#: What --loss, --optimizer, --schedule and --augmentation may say.
+#: What another package's recipe may say; the rest belongs to the data set, or has an option of its own.
+SETTINGS = frozenset({"optimizer", "lr", "schedule", "momentum", "weight_decay", "warmup", "clip_norm"})
+#: What --optimizer, --schedule and --augmentation may say.
 NAMES: dict[str, tuple[str, ...]] = {
-    "loss": get_args(LossName), "optimizer": tuple(OPTIMIZERS), "schedule": tuple(SCHEDULES), "augmentation": tuple(AUGMENTATIONS),
+    "optimizer": tuple(OPTIMIZERS), "schedule": tuple(SCHEDULES), "augmentation": tuple(AUGMENTATIONS),
 }  # fmt: skip
 
 
@@ -42,10 +45,11 @@ class TrainOptions:
     Parameters
     ----------
     trainer : str
-        "default", or the name of a recipe.
+        "default", or the name of a recipe, which may be another installed package's.
     epochs, iterations_per_epoch, batch : int or None
     lr : float or None
-    loss : LossName or None
+    loss : str or None
+        autoseg's own or another installed package's.
     optimizer : OptimizerName or None
         Brings its own rate, schedule, warm-up and weight decay.
     schedule : ScheduleName or None
@@ -69,7 +73,7 @@ class TrainOptions:
     iterations_per_epoch: int | None = None
     batch: int | None = None
     lr: float | None = None
-    loss: LossName | None = None
+    loss: str | None = None
     optimizer: OptimizerName | None = None
     schedule: ScheduleName | None = None
     augmentation: str | None = None
@@ -84,8 +88,9 @@ class TrainOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-        if self.trainer not in TRAINERS:
-            raise UsageError(f"--trainer {self.trainer} is not known; there are {', '.join(TRAINERS)}.")
+        find_recipe(self.trainer)
+        if self.loss is not None:
+            find("losses", self.loss, LOSSES, option="--loss")
         for name, known in NAMES.items():
             if getattr(self, name) not in (None, *known):
                 raise UsageError(f"--{name} {getattr(self, name)} is not known; there are {', '.join(known)}.")
@@ -95,6 +100,20 @@ class TrainOptions:
             raise UsageError(f"--ema is the share of the average that a step leaves, between 0 and 1 (0.999, say), got {self.ema:g}")
         if self.warmup is not None and not 0 <= self.warmup < 1:
             raise UsageError(f"--warmup is a share of the training, in [0, 1), got {self.warmup:g}")
+
+
+def find_recipe(trainer: str) -> Mapping[str, Any]:
+    """Settings of a named recipe; empty for "default", which is the plan's.
+
+    Raises
+    ------
+    UsageError
+        If there is none of this name, or another package's says what a recipe does not decide.
+    """
+    settings = find("recipes", trainer, {"default": {}, **RECIPES}, option="--trainer")
+    if not isinstance(settings, Mapping) or not settings.keys() <= SETTINGS:
+        raise UsageError(f"--trainer {trainer}: a recipe is a mapping with keys of {', '.join(sorted(SETTINGS))}, got {settings!r}.")
+    return settings
 
 
 def apply_options(plan: Plan, stage: Stage, options: TrainOptions, *, expected: Callable[[Stage], int]) -> Stage:
@@ -143,7 +162,7 @@ def _augmented(stage: Stage, name: str) -> Stage:
     return stage if recipe == stage.recipe else replace(stage, recipe=recipe, step_s=None)
 
 
-def _loss(plan: Plan, name: LossName) -> LossName:
+def _loss(plan: Plan, name: str) -> str:
     """The name; UsageError if it is the other kind of classes' name for Dice with cross-entropy."""
     exclusive = plan.labels.exclusive
     if LOSS_FOR.get(name, exclusive) != exclusive:
@@ -156,7 +175,7 @@ def _loss(plan: Plan, name: LossName) -> LossName:
 def _recipe(planned: Recipe, options: TrainOptions, expected: int, *, length: int | None) -> Recipe:
     """The recipe for so many expected iterations; `length` is what the planned one was chosen for, None if that was an estimate."""
     if options.trainer != "default":
-        recipe = Recipe(name=options.trainer, loss=planned.loss, **RECIPES[options.trainer])
+        recipe = Recipe(name=options.trainer, loss=planned.loss, **find_recipe(options.trainer))
     elif not planned.pinned and follows_length(planned, length):
         recipe = recipe_for(planned.loss, expected)
     else:

@@ -21,9 +21,8 @@ from autoseg.plan import Plan, Stage
 from autoseg.preprocess.previous import prepare_previous
 from autoseg.preprocess.previous_store import PreviousStore, previous_key
 from autoseg.preprocess.store import PreparedStore
-from autoseg.trainers.run import BEGIN_ANEW, RECORD, RunFolder, RunRecord
-from autoseg.trainers.validation import PROBABILITIES
-from autoseg.workspace import Workspace
+from autoseg.trainers.run import BEGIN_ANEW, RunFolder, RunRecord
+from autoseg.workspace import PROBABILITIES, RUN_RECORD, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +155,7 @@ def _finished(run: Path, previous: str, val: Mapping[str, Sequence[str]], finger
             f"{'are' if len(missing) > 1 else 'is'} not finished. First: {_command(run, previous, missing)}."
         )
     for fold in val:
-        record = load_json(found[fold] / RECORD, RunRecord, hint=BEGIN_ANEW)
+        record = load_json(found[fold] / RUN_RECORD, RunRecord, hint=BEGIN_ANEW)
         if record.fingerprint != fingerprint:
             raise UsageError(
                 f"{found[fold]} was trained before the data set changed (fingerprint {record.fingerprint} -> {fingerprint}). "

@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from autoseg.errors import RunError
-from autoseg.infer.folds import CHECKPOINT as LAST
-from autoseg.infer.folds import SUMMARY
 from autoseg.io.atomic import remove_leftovers, write_text
 from autoseg.io.json_files import adapter, load_json, save_json
 from autoseg.plan import Stage
 from autoseg.trainers.options import TrainOptions
 from autoseg.trainers.source import Source
+from autoseg.workspace import CHECKPOINT, LOCK, METRICS, PROBABILITIES, RUN_RECORD, SUMMARY, TIME_SPENT, VALIDATION
 
 BEST = "checkpoint_best.safetensors"
-RECORD = "run.json"
 STOP = "STOP"
-LOCK = ".lock"
 #: Beside the predictions of the validation cases, the scores of those that are finished.
 EXAMINED = ".examined"
 BEGIN_ANEW = "Put the file back, or begin the fold anew with --restart."
@@ -115,7 +112,7 @@ class RunFolder:
     @property
     def last(self) -> Path:
         """The checkpoint to continue and to predict from."""
-        return self.path / LAST
+        return self.path / CHECKPOINT
 
     @property
     def best(self) -> Path:
@@ -135,7 +132,7 @@ class RunFolder:
     @property
     def validation(self) -> Path:
         """Predictions of the fold's validation cases."""
-        return self.path / "validation"
+        return self.path / VALIDATION
 
     @property
     def lock(self) -> Path:
@@ -145,7 +142,7 @@ class RunFolder:
     @property
     def has_record(self) -> bool:
         """True if a run has begun here, with a checkpoint to continue from."""
-        return (self.path / RECORD).is_file() and self.last.is_file()
+        return (self.path / RUN_RECORD).is_file() and self.last.is_file()
 
     def start(self, record: RunRecord, *, restart: bool) -> RunRecord:
         """Claim the folder for this run, and give the record that holds: the one that is there, if it is the same run.
@@ -155,12 +152,12 @@ class RunFolder:
         RunError
             If it holds a run that differs; the message lists the differences and names --restart.
         """
-        file = self.path / RECORD
+        file = self.path / RUN_RECORD
         if restart and self.path.is_dir():
             self._clear()
         if not self.last.is_file():
             # Nothing is trained yet, and a failed attempt binds nobody; or the net was deleted, and the fold is not finished any more.
-            finished = (self.summary, self.path / "time.json") if self.summary.is_file() else ()
+            finished = (self.summary, self.path / TIME_SPENT) if self.summary.is_file() else ()
             for leftover in (file, *finished):
                 leftover.unlink(missing_ok=True)
         if file.is_file():
@@ -185,12 +182,12 @@ class RunFolder:
 
     def remove_leftovers(self) -> None:
         """Delete what a process that ended in the middle of writing left; only while this one has the lock."""
-        for folder in (self.path, self.validation, self.validation / "probabilities", self.validation / EXAMINED):
+        for folder in (self.path, self.validation, self.validation / PROBABILITIES, self.validation / EXAMINED):
             remove_leftovers(folder, everyones=True)
 
     def _clear(self) -> None:
         # The record last: if this is broken off, what is left still refuses other settings.
-        for file in sorted(self.path.rglob("*"), key=lambda path: (path.name != RECORD, path), reverse=True):
+        for file in sorted(self.path.rglob("*"), key=lambda path: (path.name != RUN_RECORD, path), reverse=True):
             if file.name == LOCK and file.parent == self.path:
                 continue
             if file.is_dir():
@@ -207,26 +204,26 @@ class RunFolder:
         self._change(source=source)
 
     def _change(self, **fields: Any) -> None:
-        file = self.path / RECORD
+        file = self.path / RUN_RECORD
         save_json(file, replace(load_json(file, RunRecord, hint=BEGIN_ANEW), **fields))
 
     def time_spent(self) -> TimeSpent:
         """What the fold has taken so far; nothing if it never began."""
-        file = self.path / "time.json"
+        file = self.path / TIME_SPENT
         return load_json(file, TimeSpent, hint=BEGIN_ANEW) if file.is_file() else TimeSpent()
 
     def save_time(self, spent: TimeSpent) -> None:
         """Record what the fold has taken so far."""
-        save_json(self.path / "time.json", spent)
+        save_json(self.path / TIME_SPENT, spent)
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add an epoch's line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as handle:
+        with (self.path / METRICS).open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(row) + "\n")
 
     def trim_metrics(self, epoch: int) -> None:
         """Drop the lines of epochs from `epoch` on: they come after the checkpoint that is continued and are made again."""
-        file = self.path / "metrics.jsonl"
+        file = self.path / METRICS
         if not file.is_file():
             return
         kept = [line for line in file.read_text(encoding="utf-8").splitlines() if _epoch_of(line) < epoch]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.augment import Intensity, RawSample, draw_sample, sample_rng, source_box
+from autoseg.augment.components import remove_components_
 from autoseg.augment.draws import fold_number
 from autoseg.geometry import mirror_indices
 from autoseg.plan import Stage
@@ -86,6 +88,7 @@ class Sampler:
             assert case.previous is not None, "a cascade's store is opened with its channels"
             previous = read_mirrored(case.previous, slices, leading=1)
             previous = previous.reshape(previous.shape[0], *shape)
+            remove_components_(previous, draw.previous_removal, patch_size=math.prod(stage.patch))
         raw = RawSample(
             image=image.reshape(image.shape[0], *shape),
             codes=codes.reshape(shape),

@@ -92,6 +92,10 @@ def start_from(source: Source, learner: Learner, plan: Plan, stage: Stage) -> tu
             f"--from {source.path}: it is a {axes}D net ({checkpoint.stage}), and {stage.name} is {stage.network.num_axes}D. "
             f"Name a checkpoint of a {stage.network.num_axes}D configuration, or train one that is {axes}D."
         )
+    if others := {checkpoint.settings.network.kind, stage.network.kind} - {"unet"}:
+        raise UsageError(
+            f"--from {source.path}: weights are taken over between U-Nets alone, and one of the two is {min(others)}. Leave it out."
+        )
     fresh = dict(learner.net.state_dict())
     result = transfer(
         Side(plan=checkpoint.plan, stage=checkpoint.settings, weights=checkpoint.weights), Side(plan=plan, stage=stage, weights=fresh)

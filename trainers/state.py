@@ -55,8 +55,8 @@ class Progress:
 
     `losses` holds what schedule "plateau" goes by: progress and mean loss of each finished epoch; `dices` what patience goes by, the
     validation Dice of the epochs in which it was measured. `ended` says why the training ended before its schedule; empty if it did not.
-    `skipped` counts the steps of the epoch whose loss was not finite, `skipped_in_a_row` those up to now; `lr_factor` is halved each time
-    the training went back for them, `went_back` times so far.
+    `skipped` counts the steps of the epoch whose loss was not finite, `skipped_in_a_row` those up to now, `overflows_in_a_row` those whose
+    gradients a loss scaler found not finite; `lr_factor` is halved each time the training went back for them, `went_back` times so far.
     """
 
     iteration: int = 0
@@ -74,6 +74,7 @@ class Progress:
     micro_batch: int | None = None
     skipped: int = 0
     skipped_in_a_row: int = 0
+    overflows_in_a_row: int = 0
     went_back: int = 0
     lr_factor: float = 1.0
 

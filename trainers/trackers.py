@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from autoseg.errors import UsageError
+from autoseg.extensions import find
 
 logger = logging.getLogger(__name__)
 
@@ -118,9 +118,8 @@ class MLflow(Tracker):
         self._mlflow.end_run()
 
 
-#: Name -> tracker. Other packages add theirs, a Tracker class, under the entry-point group of that name.
+#: Name -> tracker. Other packages add theirs, a Tracker class, under the entry-point group autoseg.trackers.
 TRACKERS: dict[str, type[Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
-ENTRY_POINTS = "autoseg.trackers"
 
 
 def find_tracker(name: str) -> type[Tracker]:
@@ -131,10 +130,7 @@ def find_tracker(name: str) -> type[Tracker]:
     UsageError
         If there is none of this name, or what it needs is not installed.
     """
-    others = {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in TRACKERS}
-    if name not in TRACKERS and name not in others:
-        raise UsageError(f"--track {name} is not known; there are {', '.join((*TRACKERS, *others))}.")
-    tracker: type[Tracker] = TRACKERS[name] if name in TRACKERS else others[name].load()
+    tracker = find("trackers", name, TRACKERS, option="--track")
     try:
         import_module(tracker.module)
     except ModuleNotFoundError as error:

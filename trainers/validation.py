@@ -13,20 +13,21 @@ import torch
 
 from autoseg.case import Case, Dataset
 from autoseg.evaluate import TABLE, CaseScores, Summary, evaluate_case, measure_case, save_summary, summarise, summarise_fully, write_rows
-from autoseg.infer.case import Model, Segmentation, segment
+from autoseg.infer.case import Model, segment
 from autoseg.infer.export import write_case_probabilities, write_segmentation
 from autoseg.infer.folds import fold_of
 from autoseg.infer.nets import plan_window
+from autoseg.infer.segmentation import Segmentation
 from autoseg.io.truth import read_truth
 from autoseg.metrics.measure import Rules
 from autoseg.nets import UNet
 from autoseg.plan import Plan
 from autoseg.preprocess.store import PreparedStore
 from autoseg.trainers.examined import Examined
+from autoseg.workspace import PROBABILITIES, VALIDATION
 
 logger = logging.getLogger(__name__)
 
-PROBABILITIES = "probabilities"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def validate(
             # One case is written while the next is predicted, no more: masks of 29 classes at 2048 x 2048 are 120 MB.
             while writing:
                 scores, size = _collect(writing.pop(), scores, size)
-            writing.append(writer.submit(write_case, exam, folder / "validation", case, segmentation, examined))
+            writing.append(writer.submit(write_case, exam, folder / VALIDATION, case, segmentation, examined))
             progress(done + 1, len(exam.cases))
         while writing:
             scores, size = _collect(writing.pop(), scores, size)

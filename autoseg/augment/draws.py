@@ -7,6 +7,7 @@ splitting a batch changes nothing.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -22,11 +23,13 @@ OPERATIONS: tuple[Operation, ...] = ("erosion", "dilation", "opening", "closing"
 GRID_CELLS = 5
 #: Set the generators of later transforms apart: each has one of its own, so that none shifts another's draws.
 ELASTIC_STREAM, GRID_STREAM, CLAHE_STREAM, DROPOUT_STREAM, WORKERS_STREAM = range(1, 6)
+#: Other packages' transforms are set apart by their names, from here on.
+ADDED_STREAMS = 2**32
 #: An axis whose spacing is over this many times each of the others' is coarse: a turn out of the plane of the others, a scaling or a shift
 #: along it would mix slices that have little to do with each other (nnU-Net's "dummy 2D" augmentation).
 ANISOTROPY = 3.0
-#: Share of the previous stage's classes that are changed in shape at a time, and the largest share that is removed.
-RESHAPED_CLASSES, REMOVED_CLASSES = 0.5, 0.25
+#: Share of the previous stage's classes that are changed in shape at a time, and of those that lose a component (nnU-Net).
+RESHAPED_CLASSES, THINNED_CLASSES = 0.5, 0.5
 
 #: Number standing for fold "all" where draws are seeded; folds proper count from 0.
 FOLD_ALL = 1_000_000
@@ -60,6 +63,25 @@ class Rectangle:
     stop: tuple[float, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """A connected component that is taken out of a channel of the previous stage.
+
+    Parameters
+    ----------
+    channel : int
+        As it is stored.
+    pick : float
+        In [0, 1): which one, as a share of the components that may be taken, in the order of their first pixels.
+    refill : int or None
+        Another channel that gets it.
+    """
+
+    channel: int
+    pick: float
+    refill: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SampleDraw:
     """The parameters of one sample's augmentation; None, 0 or 1 where nothing was drawn.
@@ -87,8 +109,8 @@ class SampleDraw:
         Exponents; 1: none.
     previous_morphology : tuple of (class, operation, radius in pixels)
         What becomes of the shapes of the previous stage's channels.
-    previous_removal : tuple of int
-        Classes whose previous channel is emptied.
+    previous_removal : tuple of Removal
+        Components that are taken out of the previous stage's channels where those are read.
     elastic : array (A, I + 3 for each axis) or None
         Shifts of the control points of cubic B-splines with I intervals along an axis of the patch, in units of an interval.
     grid : array (A, GRID_CELLS) or None
@@ -99,6 +121,8 @@ class SampleDraw:
         Filled with the image's mean.
     coarse_axis : int or None
         Is not seen at a low resolution: it has one already.
+    added : tuple of (str, int)
+        Other packages' transforms by name, and the seed of each.
     """
 
     matrix: NDArray[np.float64] | None
@@ -112,12 +136,13 @@ class SampleDraw:
     gamma_inverted: NDArray[np.float64]
     gamma: NDArray[np.float64]
     previous_morphology: tuple[tuple[int, Operation, int], ...] = ()
-    previous_removal: tuple[int, ...] = ()
+    previous_removal: tuple[Removal, ...] = ()
     elastic: NDArray[np.float64] | None = None
     grid: NDArray[np.float64] | None = None
     clahe_clip: float = 0.0
     dropout: tuple[Rectangle, ...] = ()
     coarse_axis: int | None = None
+    added: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_warped(self) -> bool:
@@ -178,6 +203,7 @@ def draw_sample(
         clahe_clip=_draw_clip(_own(noise_seed, CLAHE_STREAM, a.clahe_p), a),
         dropout=_draw_rectangles(_own(noise_seed, DROPOUT_STREAM, a.dropout_p), a, num_axes),
         coarse_axis=coarse,
+        added=_draw_added(noise_seed, a),
     )
     return drawn if a.backend == "device" else _without_pixels(drawn)
 
@@ -256,6 +282,12 @@ def _draw_rectangles(rng: np.random.Generator | None, a: Augmentation, num_axes:
     return tuple(Rectangle(start=tuple(s.tolist()), stop=tuple((s + e).tolist())) for s, e in zip(starts, edges, strict=True))
 
 
+def _draw_added(noise_seed: int, a: Augmentation) -> tuple[tuple[str, int], ...]:
+    streams = {name: ADDED_STREAMS + zlib.crc32(name.encode()) for name in sorted(a.transforms)}
+    drawn = {name: _own(noise_seed, stream, a.transforms[name]) for name, stream in streams.items()}
+    return tuple((name, int(rng.integers(2**62))) for name, rng in drawn.items() if rng is not None)
+
+
 def _draw_morphology(rng: np.random.Generator, a: Augmentation, num: int) -> tuple[tuple[int, Operation, int], ...]:
     on, chosen = rng.random() < a.previous_morphology_p, rng.random(num) < RESHAPED_CLASSES
     operations = rng.integers(0, len(OPERATIONS), num)
@@ -263,10 +295,11 @@ def _draw_morphology(rng: np.random.Generator, a: Augmentation, num: int) -> tup
     return tuple((k, OPERATIONS[operations[k]], int(radii[k])) for k in range(num) if on and chosen[k])
 
 
-def _draw_removal(rng: np.random.Generator, a: Augmentation, num: int) -> tuple[int, ...]:
-    on, order = rng.random() < a.previous_removal_p, rng.permutation(num)
-    removed = int(rng.integers(1, max(1, int(REMOVED_CLASSES * num)) + 1))
-    return tuple(sorted(int(k) for k in order[:removed])) if on else ()
+def _draw_removal(rng: np.random.Generator, a: Augmentation, num: int) -> tuple[Removal, ...]:
+    on, chosen, picks = rng.random() < a.previous_removal_p, rng.random(num) < THINNED_CLASSES, rng.random(num)
+    refilled, steps = rng.random(num) < a.previous_refill_p, rng.integers(1, max(2, num), num)
+    others = [int(k + steps[k]) % num if num > 1 and refilled[k] else None for k in range(num)]
+    return tuple(Removal(channel=k, pick=float(picks[k]), refill=others[k]) for k in range(num) if on and chosen[k])
 
 
 def _draw_matrix(

@@ -7,6 +7,7 @@ whose deviation is one for all axes as in batchgenerators. docs/training.md, "Au
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,12 +18,18 @@ from torch.nn import functional as F
 from autoseg.augment.clahe import equalise_tiles
 from autoseg.augment.draws import Rectangle, SampleDraw
 from autoseg.augment.normalization import Intensity
+from autoseg.extensions import find
 
+#: Changes a normalised image, fp32 (C, P) on the device, in place; all that it draws comes from the generator.
+Transform = Callable[[Tensor, np.random.Generator], None]
+#: autoseg's own are the chain below; other packages add theirs under the entry-point group autoseg.transforms.
+TRANSFORMS: dict[str, Transform] = {}
 UPSAMPLE = {2: "bilinear", 3: "trilinear"}
 
 
 def augment_intensity_(image: Tensor, draw: SampleDraw, rule: Intensity) -> None:
-    """Normalise, then equalise tiles, add noise, blur, change brightness, contrast, resolution and gamma, and blank out rectangles.
+    """Normalise, then equalise tiles, add noise, blur, change brightness, contrast, resolution and gamma, blank out rectangles, and what other packages
+    add.
 
     Parameters
     ----------
@@ -48,6 +55,8 @@ def augment_intensity_(image: Tensor, draw: SampleDraw, rule: Intensity) -> None
         _change_channel(channel, draw, c)
     if draw.dropout:
         drop_rectangles_(image, draw.dropout)
+    for name, seed in draw.added:
+        find("transforms", name, TRANSFORMS)(image, np.random.default_rng(seed))
 
 
 def _change_channel(x: Tensor, draw: SampleDraw, c: int) -> None:

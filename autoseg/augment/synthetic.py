@@ -77,6 +77,7 @@ def heaviest_draw(stage: Stage) -> SampleDraw:
         grid=np.ones((len(stage.patch), GRID_CELLS)) if a.grid_distortion_p > 0 else None,
         clahe_clip=a.clahe_clip[1] if a.clahe_p > 0 else 0.0,
         coarse_axis=coarse_axis(stage.net_spacing),
+        added=tuple((name, 0) for name, p in a.transforms.items() if p > 0),
     )
 
 

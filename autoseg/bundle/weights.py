@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from autoseg.errors import FileFormatError
-from autoseg.nets import NETS
+from autoseg.nets import build_net
 from autoseg.plan import Network
 
 #: A header takes about 100 bytes a tensor; nets have some hundreds.
@@ -29,7 +29,7 @@ def encode_weights(weights: Mapping[str, Tensor]) -> bytes:
 def net_shapes(network: Network) -> Shapes:
     """Name and shape of every tensor of a net, without memory for any of them."""
     with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in NETS["unet"](network).state_dict().items()}
+        return {name: tuple(value.shape) for name, value in build_net(network).state_dict().items()}
 
 
 def num_bytes(shapes: Shapes) -> int:

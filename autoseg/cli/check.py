@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import choose_dataset, dataset_option, workspace_option
+from autoseg.cli import complete
+from autoseg.cli.options import choose_dataset, dataset_option, read_raw, workspace_option
 from autoseg.cli.progress import Bar, count, size
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ Exit codes: 0 all is well, 1 problems were found, 2 there was nothing to check (
 @workspace_option
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that read.  [default: all cores]")
 @click.option("--labels", is_flag=True, help="Rank the labels that predictions of a trained run contradict, instead.")
-@click.option("--config", metavar="CONFIG", help="Of --labels: configuration, if several are trained.")
-@click.option("--plan", "plan_name", metavar="NAME", help="Of --labels: plan, if several are trained.")
+@click.option("--config", metavar="CONFIG", shell_complete=complete.configs, help="Of --labels: configuration, if several are trained.")
+@click.option("--plan", "plan_name", metavar="NAME", shell_complete=complete.plans, help="Of --labels: plan, if several are trained.")
 @click.option("--trainer", metavar="NAME", help="Of --labels: trainer, if several are trained.")
 @click.pass_context
 def command(
@@ -54,14 +55,13 @@ def command(
     from autoseg.errors import DataError, FileFormatError, UsageError
     from autoseg.fingerprint.hardware import count_cores
     from autoseg.io.check import check_dataset
-    from autoseg.io.layouts import read_dataset
     from autoseg.io.oddities import oddities
 
     if not labels and (config or plan_name or trainer):
         raise UsageError("--config, --plan and --trainer name the run of --labels, which is not given.")
     place, folder = choose_dataset(workspace, dataset)
     try:
-        raw = read_dataset(folder)
+        raw = read_raw(place, folder, keep=False)
     except (DataError, FileFormatError) as error:
         say_problems(error.problems if isinstance(error, DataError) else [str(error)])
         click.echo("No image was looked at: what stands above must be understood first. Mend it and check again.")

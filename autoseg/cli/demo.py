@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import workspace_option
+from autoseg.cli.options import read_raw, workspace_option
 from autoseg.cli.progress import Bar
 from autoseg.errors import UsageError
 
@@ -53,11 +53,10 @@ def make(workspace: Path, people: int, size: int, seed: int, workers: int) -> No
 @click.option("-p", "--predictions", type=click.Path(path_type=Path), metavar="DIR", help="[default: the ensemble's]")
 def score(workspace: Path, predictions: Path | None) -> None:
     """Dice per class of the phantom's test images, beside that of the mean training mask."""
-    from autoseg.io.layouts import read_dataset
     from autoseg.workspace import Workspace
 
     place = Workspace(root=workspace)
-    raw = read_dataset(place.raw / "HandBone")
+    raw = read_raw(place, place.raw / "HandBone", keep=False)
     out = predictions or place.predictions("HandBone") / "ensemble"
     if not out.is_dir():
         raise UsageError(f"{out} does not exist. Predict first: autoseg predict --ensemble.")

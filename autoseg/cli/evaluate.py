@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import choose_dataset, dataset_option, workspace_option
+from autoseg.cli.options import choose_dataset, dataset_option, read_raw, workspace_option
 from autoseg.cli.progress import Bar, count
 from autoseg.errors import UsageError
+from autoseg.workspace import VALIDATION, fold_of
 
 if TYPE_CHECKING:
     from autoseg.case import Case, Dataset
@@ -86,7 +87,7 @@ def command(
 def output_folder(pred: Path, output: Path | None) -> Path:
     """Where to write; never into a fold's folder, whose summary.json says that its training is finished."""
     if output is None:
-        return pred / "validation" if (pred / "validation").is_dir() else pred
+        return pred / VALIDATION if (pred / VALIDATION).is_dir() else pred
     if (output / "run.json").is_file():
         raise UsageError(f"-o {output} is the folder of a training, which writes its own summary.json; name another one.")
     return output
@@ -107,24 +108,22 @@ def find(pred: Path) -> tuple[list[Prediction], bool]:
 
 def _fold_around(pred: Path) -> str:
     """The fold whose validation folder this is; empty if it is none."""
-    from autoseg.evaluate.predictions import VALIDATION
-
     folder = pred.resolve()
-    fold = folder.parent.name.removeprefix("fold").removeprefix("_")
-    return fold if folder.name == VALIDATION and folder.parent.name.startswith("fold") else ""
+    return fold_of(folder.parent) if folder.name == VALIDATION and folder.parent.name.startswith("fold") else ""
 
 
 def find_truth(workspace: Path, dataset: str | None, truth: Path | None, predictions: list[Prediction]) -> tuple[Workspace, Dataset]:
     """The workspace, and the data set of the truths: TRUTH, described by -d if both are given, else -d."""
     from autoseg.evaluate.truth_folder import read_truth_folder
-    from autoseg.io.layouts import read_dataset
+    from autoseg.io.pseudonyms import Salt
     from autoseg.workspace import Workspace
 
     if truth is not None and dataset is None:
-        return Workspace(root=workspace), read_truth_folder(truth, predictions)
+        here = Workspace(root=workspace)
+        return here, read_truth_folder(truth, predictions, salt=Salt(here.salt_file, keep=False))
     place, folder = choose_dataset(workspace, dataset)
-    raw = read_dataset(folder)
-    return place, raw if truth is None else read_truth_folder(truth, predictions, raw)
+    raw = read_raw(place, folder)
+    return place, raw if truth is None else read_truth_folder(truth, predictions, raw, salt=Salt(place.salt_file))
 
 
 def grouped(place: Workspace, raw: Dataset, cases: tuple[Case, ...]) -> tuple[Case, ...]:

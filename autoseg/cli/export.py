@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoseg.cli import complete
 from autoseg.cli.confidence import calibrate_first
 from autoseg.cli.options import choose_dataset, dataset_option, workspace_option
 from autoseg.cli.predict import PATH, choose
@@ -32,8 +33,8 @@ Examples:
 )
 @click.option("--onnx", is_flag=True, help="ONNX files for any image size, in fp32; needs autoseg[export].")
 @click.option("--folds", metavar="FOLDS", help="These folds only: fold0..4, fold0,2.  [default: all finished ones]")
-@click.option("--config", metavar="CONFIG", help="Configuration, if several are trained.")
-@click.option("--plan", "plan_name", metavar="NAME", help="Plan, if several are trained.")
+@click.option("--config", metavar="CONFIG", shell_complete=complete.configs, help="Configuration, if several are trained.")
+@click.option("--plan", "plan_name", metavar="NAME", shell_complete=complete.plans, help="Plan, if several are trained.")
 @click.option("--trainer", metavar="NAME", help="Trainer, if several are trained.")
 @click.option("--no-selection", is_flag=True, help="One run's folds, whatever autoseg select chose.")
 @click.option("--overwrite", is_flag=True, help="Replace what an export of other nets wrote.")

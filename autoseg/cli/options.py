@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from autoseg.cli import complete
 from autoseg.errors import UsageError
 from autoseg.io.names import escape_name
 from autoseg.workspace import PREDICTIONS, Workspace
 
 if TYPE_CHECKING:
+    from autoseg.case import Dataset
     from autoseg.plan import Plan
 
 #: What to do about a plan or splits that cannot be used.
@@ -36,7 +38,7 @@ def positive(context: click.Context, parameter: click.Parameter, value: float | 
 def plan_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """A click callback: UsageError unless a file and a folder of results may have the name."""
     if escape_name(value) != value or not value or value == PREDICTIONS:
-        raise UsageError(f"--plan {value}: a plan's name becomes a file name: no slashes, no dot in front, and not {PREDICTIONS}.")
+        raise UsageError(f"{max(parameter.opts, key=len)} {value}: a plan's name becomes a file name: no slashes, no dot in front, and not {PREDICTIONS}.")
     return value
 
 
@@ -56,14 +58,25 @@ def workspace_option(function: F) -> F:
 def dataset_option(function: F) -> F:
     """-d, --dataset"""
     return click.option(
-        "-d", "--dataset", metavar="NAME", help="A data set in raw/, or a path.  [default: the only one, else the one planned last]"
+        "-d",
+        "--dataset",
+        metavar="NAME",
+        shell_complete=complete.datasets,
+        help="A data set in raw/, or a path.  [default: the only one, else the one planned last]",
     )(function)
 
 
 def plan_option(function: F) -> F:
     """--plan"""
     return click.option(
-        "--plan", "plan_name", metavar="NAME", default="default", show_default=True, callback=plan_name, help="Name of the plan."
+        "--plan",
+        "plan_name",
+        metavar="NAME",
+        default="default",
+        show_default=True,
+        callback=plan_name,
+        shell_complete=complete.plans,
+        help="Name of the plan.",
     )(function)
 
 
@@ -78,13 +91,39 @@ def choose_dataset(workspace: Path, given: str | None, *, results_suffice: bool 
     results_suffice : bool
         A name is also known if results/NAME exists: trained nets predict on a machine without the data they were trained on.
     """
+    place, folder, sentence = find_dataset(workspace, given, results_suffice=results_suffice)
+    click.echo(sentence)
+    return place, folder
+
+
+def find_dataset(workspace: Path, given: str | None, *, results_suffice: bool = False) -> tuple[Workspace, Path, str]:
+    """As `choose_dataset`, and the sentence that says which, not printed."""
     place = Workspace(root=workspace)
     if results_suffice and given is not None and given not in place.raw_names() and place.results(given).is_dir():
-        click.echo(f"Data set {given} (its results; the data themselves are not here)")
-        return place, place.raw / given
+        return place, place.raw / given, f"Data set {given} (its results; the data themselves are not here)"
     folder, sentence = place.resolve(given)
-    click.echo(f"{sentence[0].upper()}{sentence[1:]}")
-    return place, folder
+    return place, folder, f"{sentence[0].upper()}{sentence[1:]}"
+
+
+def read_raw(place: Workspace, folder: Path, *, keep: bool = True) -> Dataset:
+    """The raw data set in a folder, its patients named by hashes with the workspace's salt.
+
+    Parameters
+    ----------
+    place : Workspace
+    folder : Path
+    keep : bool
+        Make the salt if there is none; False where a command writes nothing.
+
+    Raises
+    ------
+    UsageError, DataError, FileFormatError
+        As `read_dataset`.
+    """
+    from autoseg.io.layouts import read_dataset
+    from autoseg.io.pseudonyms import Salt
+
+    return read_dataset(folder, salt=Salt(place.salt_file, keep=keep))
 
 
 def load_plan(file: Path) -> Plan:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import choose_dataset, dataset_option, free_name, load_plan, plan_option, positive, workspace_option
+from autoseg.cli.options import (
+    choose_dataset,
+    dataset_option,
+    free_name,
+    load_plan,
+    plan_name,
+    plan_option,
+    positive,
+    read_raw,
+    workspace_option,
+)
 from autoseg.cli.progress import Bar, duration, size
 from autoseg.cli.splits import grouped, made_splits
 from autoseg.errors import UsageError
@@ -52,10 +62,11 @@ Examples:
 @plan_option
 @click.option(
     "--planner",
-    type=click.Choice(["default", "resenc"]),
+    metavar="NAME",
     default="default",
     show_default=True,
-    help="resenc: U-Nets with residual encoders, larger and slower; the plan is called resenc unless --plan names it.",
+    callback=plan_name,
+    help="resenc: U-Nets with residual encoders, larger and slower; or an installed package's. The plan is called so unless --plan names it.",
 )
 @click.option(
     "--set",
@@ -81,10 +92,11 @@ def command(
     from autoseg.experiment_plans import names as shipped
     from autoseg.fingerprint.hardware import count_cores
     from autoseg.io.atomic import remove_leftovers
-    from autoseg.io.layouts import read_dataset
     from autoseg.io.locks import locked
+    from autoseg.planners import find_planner
     from autoseg.planners.settings import parse_settings
 
+    find_planner(planner)
     if plan_name == "default":
         plan_name = planner
     wanted = _split(configs)
@@ -97,7 +109,7 @@ def command(
     place, folder = choose_dataset(workspace, dataset)
     asked = (gpu, gpu_memory, hours)
     budget = shipped_budget(plan_name, *asked, configs) if plan_name in shipped() else choose_budget(*asked)
-    raw, group_regex, regrouped = grouped(place, read_dataset(folder), group_regex)
+    raw, group_regex, regrouped = grouped(place, read_raw(place, folder), group_regex)
     workers = workers or count_cores()
     with locked(place.preprocessed(raw.name) / ".lock", "planned and prepared"):
         for place_of in (place.fingerprint_file(raw.name), place.plan_file(raw.name, plan_name)):
@@ -115,12 +127,13 @@ def command(
 def next_command(plan: Plan, folds: str) -> str:
     """What to type next: a cascade where there is one, its first stage first."""
     from autoseg.planners.view import shown
+    from autoseg.standing.next_step import first_config
 
     cascade = next((stage for stage in plan.stages.values() if stage.previous is not None), None)
     if cascade is None:
         # Of volumes both are planned, and the net that sees all three axes is the one that is nearly always better.
-        others = [name for name in plan.stages if name != "3d_fullres"] if "3d_fullres" in plan.stages else []
-        first = "3d_fullres" if others else next(iter(plan.stages))
+        first = first_config(plan)
+        others = [name for name in plan.stages if name != first] if first == "3d_fullres" else []
         as_well = f" ({' and '.join(others)} {'is' if len(others) == 1 else 'are'} planned, too)" if others else ""
         return f"Next: autoseg train {first} {folds}{as_well}"
     single = plan.stages.get("3d_fullres" if cascade.name.startswith("3d") else "2d")
@@ -188,20 +201,23 @@ def measured(place: Workspace, raw: Dataset, workers: int, group_regex: str = ""
                 )
             if known.version == FINGERPRINT_VERSION and known.identity == identity_of(raw):
                 click.echo(f"  Fingerprint: unchanged ({file})")
-                return _as_it_is_here(file, known, raw.root, group_regex)
+                return _as_it_is_here(file, known, raw, group_regex)
     with Bar("Measuring", "case") as bar:
         fingerprint = measure(raw, workers=workers, progress=bar)
-    return _as_it_is_here(file, fingerprint, raw.root, group_regex)
+    return _as_it_is_here(file, fingerprint, raw, group_regex)
 
 
-def _as_it_is_here(file: Path, fingerprint: Fingerprint, root: Path, group_regex: str) -> Fingerprint:
-    """The fingerprint with the machine at hand, the data's place and where its groups come from, written if that changes it."""
+def _as_it_is_here(file: Path, fingerprint: Fingerprint, raw: Dataset, group_regex: str) -> Fingerprint:
+    """The fingerprint with the machine at hand, the data's place, patients' names and the groups' source, written if that changes it."""
     from dataclasses import replace
 
     from autoseg.fingerprint.hardware import hardware
     from autoseg.io.json_files import save_json
 
-    now = replace(fingerprint, hardware=hardware(), root=str(root.resolve()), group_regex=group_regex)
+    # Of the same data they are the same groups, but for names that another salt, or an earlier version, gave them.
+    groups = {case.name: case.group for case in raw.train}
+    cases = tuple(replace(case, group=groups[case.name]) for case in fingerprint.cases)
+    now = replace(fingerprint, hardware=hardware(), root=str(raw.root.resolve()), group_regex=group_regex, cases=cases)
     if now != fingerprint or not file.is_file():
         fingerprint = now
         save_json(file, fingerprint)
@@ -261,8 +277,10 @@ def made_plan(
     fingerprint: Fingerprint, budget: Budget, splits: Splits, *, name: str, configs: tuple[str, ...], planner: str = "default"
 ) -> Plan:
     """The planner's plan, or the one of this name that comes with autoseg."""
+    from dataclasses import replace
+
     from autoseg import experiment_plans
-    from autoseg.planners import PLANNERS, Request
+    from autoseg.planners import Request, find_planner
 
     if name in experiment_plans.names():
         plan = experiment_plans.plan_for(name, fingerprint)
@@ -273,7 +291,7 @@ def made_plan(
     device = device_at_hand(budget) if budget.hours is not None else None
     click.echo(f"  Planning for {budget.name} ...")
     request = Request(name=name, configs=configs, num_folds=len(splits.folds), device=device)
-    return PLANNERS[planner](fingerprint, budget, request)
+    return replace(find_planner(planner)(fingerprint, budget, request), planner=planner)
 
 
 def set_aside(file: Path, known: Plan, plan: Plan) -> str:

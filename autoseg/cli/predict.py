@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, parse_folds, workspace_option
+from autoseg.cli import complete
+from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, parse_folds, read_raw, workspace_option
 from autoseg.cli.progress import Bar, count
 from autoseg.cli.report import make_after
 from autoseg.errors import UsageError
@@ -49,8 +50,8 @@ Examples:
 @click.option("--folds", metavar="FOLDS", help="Average these folds only: fold0..4, fold0,2.")
 @click.option("--no-tta", is_flag=True, help="Do not average over flipped images: faster, slightly worse.")
 @click.option("--step", type=float, default=0.5, show_default=True, metavar="S", help="Distance of tiles as a share of the patch.")
-@click.option("--config", metavar="CONFIG", help="Configuration, if several are trained.")
-@click.option("--plan", "plan_name", metavar="NAME", help="Plan, if several are trained.")
+@click.option("--config", metavar="CONFIG", shell_complete=complete.configs, help="Configuration, if several are trained.")
+@click.option("--plan", "plan_name", metavar="NAME", shell_complete=complete.plans, help="Plan, if several are trained.")
 @click.option("--trainer", metavar="NAME", help="Trainer, if several are trained.")
 @click.option(
     "--device", metavar="DEVICE", help="cpu, cuda, cuda:1; cuda:0,1 shares the images out.  [default: the first GPU, else the CPU]"
@@ -97,11 +98,11 @@ def command(
     from autoseg.cli.selected import choose_selected
     from autoseg.infer.devices import parse_devices
     from autoseg.infer.files import choose_part
+    from autoseg.infer.flow import PROCESSES
     from autoseg.infer.formats import parse_formats
-    from autoseg.io.layouts import read_dataset
 
     formats = None if format_text is None else parse_formats(format_text)
-    raw = read_dataset(folder) if folder is not None and folder.is_dir() else None
+    raw = read_raw(place, folder, keep=False) if place is not None and folder is not None and folder.is_dir() else None
     cases = choose_cases(raw, folder, source)
     if model is not None:
         nets = Nets(
@@ -128,7 +129,7 @@ def command(
         click.echo("onnxruntime computes; nets that are not exported yet are exported first, about 10 s each")
     with Bar("Predicting", "image") as bar:
         outcome = nets.predict_files(
-            devices, cases, out, dataset=raw, overwrite=overwrite, formats=formats, part=part, progress=bar
+            devices, cases, out, dataset=raw, overwrite=overwrite, formats=formats, part=part, processes=PROCESSES // len(devices), progress=bar
         )  # fmt: skip
     code = conclude(outcome, out, len(cases) if part else 0)
     if place is not None and folder is not None and out.resolve().is_relative_to(place.predictions(folder.name).resolve()):

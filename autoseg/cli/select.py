@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, workspace_option
+from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, read_raw, workspace_option
 from autoseg.cli.progress import Bar
 from autoseg.errors import UsageError
 
@@ -35,7 +35,6 @@ def command(dataset: str | None, workspace: Path, members: str | None, workers: 
 
     from autoseg.cli.selected import print_selection
     from autoseg.fingerprint.hardware import count_cores
-    from autoseg.io.layouts import read_dataset
     from autoseg.planners.folds import in_groups
     from autoseg.select.members import choose_cases, find_members
     from autoseg.select.search import Judges, select
@@ -45,7 +44,7 @@ def command(dataset: str | None, workspace: Path, members: str | None, workers: 
     wanted = None if members is None else [name.strip() for name in members.split(",")]
     held_out = {str(k): fold.val for k, fold in enumerate(splits.folds)}
     found, left_out = find_members(place.results(folder.name), list(held_out), wanted)
-    raw = read_dataset(folder)
+    raw = read_raw(place, folder)
     if raw.classes != found[0].labels.classes:
         raise UsageError(
             f"{found[0].name} was trained for other classes, or for the same ones in another order, than {raw.root} has now: "

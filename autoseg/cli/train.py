@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from autoseg.cli.options import AGAIN, choose_dataset, dataset_option, load_plan, parse_folds, plan_option, positive, workspace_option
+from autoseg.cli import complete
+from autoseg.cli.options import (
+    AGAIN,
+    choose_dataset,
+    dataset_option,
+    load_plan,
+    parse_folds,
+    plan_option,
+    positive,
+    read_raw,
+    workspace_option,
+)
 from autoseg.cli.progress import Bar, duration
 from autoseg.cli.report import make_after
 from autoseg.cli.screen import Screen
@@ -46,17 +57,17 @@ The same command again continues what was stopped and skips what is done.
 
 
 @click.command(name="train", epilog=EPILOG)
-@click.argument("config", metavar="CONFIG")
-@click.argument("folds", nargs=-1, required=True, metavar="FOLDS")
+@click.argument("config", metavar="CONFIG", shell_complete=complete.configs)
+@click.argument("folds", nargs=-1, required=True, metavar="FOLDS", shell_complete=complete.folds)
 @dataset_option
 @workspace_option
 @plan_option
-@click.option("--trainer", metavar="NAME", default="default", show_default=True, help="Recipe: default (the plan's), sgd or adamw.")
+@click.option("--trainer", metavar="NAME", default="default", show_default=True, help="Recipe: default (the plan's), sgd, adamw or an installed package's.")
 @click.option("--epochs", type=int, metavar="N", help="Length of the training.  [default: the plan's]")
 @click.option("--iterations-per-epoch", type=int, metavar="N", help="Steps in an epoch.  [default: the plan's]")
 @click.option("--hours", type=float, metavar="H", callback=positive, help="Wall time of all these folds, restarts and validation included.")
 @click.option("--lr", type=float, metavar="LR", callback=positive, help="Largest learning rate.")
-@click.option("--loss", metavar="NAME", help=f"{LOSSES}.  [default: the plan's]")
+@click.option("--loss", metavar="NAME", help=f"{LOSSES}, or an installed package's.  [default: the plan's]")
 @click.option("--optimizer", metavar="NAME", help=f"{OPTIMIZERS}; brings its own rate, schedule and warm-up.  [default: the recipe's]")
 @click.option("--schedule", metavar="NAME", help=f"{SCHEDULES}.  [default: the recipe's]")
 @click.option("--augmentation", metavar="NAME", help=f"{AUGMENTATION_NAMES}.  [default: the plan's]")
@@ -84,7 +95,7 @@ def command(
     iterations_per_epoch: int | None,
     hours: float | None,
     lr: float | None,
-    loss: LossName | None,
+    loss: str | None,
     optimizer: OptimizerName | None,
     schedule: ScheduleName | None,
     augmentation: str | None,
@@ -106,7 +117,6 @@ def command(
         raise UsageError("--epochs and --hours exclude each other: a training ends after a number of steps or after a time.")
     place, folder = choose_dataset(workspace, dataset)
 
-    from autoseg.io.layouts import read_dataset
     from autoseg.planners.folds import in_groups
     from autoseg.preprocess.store import PreparedStore, plan_key
     from autoseg.trainers import Job, TrainOptions, train_folds
@@ -127,7 +137,7 @@ def command(
         ema=ema,
         deterministic=deterministic,
     )
-    plan, raw = load(place, folder, plan_name), read_dataset(folder)
+    plan, raw = load(place, folder, plan_name), read_raw(place, folder)
     check_data(place, plan, raw)
     splits = load_splits(place, plan)
     # What the intervals of the fold's summary are drawn over.

@@ -30,6 +30,9 @@ BETTER, FITTING = 0.2, 0.3
 MENDED = 0.5
 #: A label is said to be a part of the prediction, or the other way round, if this share of it lies inside.
 INSIDE = 0.85
+#: A net that misses more than this in half of the cases cannot judge a class: a label of one half of an object has this Dice with a
+#: perfect prediction (2 * 1/2 / (1 + 1/2)), so that of such a net's own mistakes and of wrong labels neither stands out.
+JUDGED_FROM = 2 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,16 @@ def find_contradictions(cases: Sequence[Evidence], classes: Sequence[str]) -> li
                 )
             )
     return sorted(found, key=lambda finding: (-finding.strength, finding.case))
+
+
+def weak_classes(cases: Sequence[Evidence], classes: Sequence[str]) -> dict[str, float]:
+    """Classes that the nets predict too badly to judge their labels: class -> median out-of-fold Dice below `JUDGED_FROM`, lowest first.
+
+    Medians, as a few wrong labels do not change them. Cases with neither label nor prediction do not count; nor does a class without any.
+    """
+    dice = np.stack([np.diag(case.dice) for case in cases])
+    medians = {name: float(np.nanmedian(column)) for name, column in zip(classes, dice.T, strict=True) if np.isfinite(column).any()}
+    return {name: value for name, value in sorted(medians.items(), key=lambda item: item[1]) if value < JUDGED_FROM}
 
 
 def _expected(cases: Sequence[Evidence], dice: Table, classes: Sequence[str]) -> tuple[Table, Table]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoseg.case import Case
@@ -31,12 +31,15 @@ class LabelCheck:
         Training cases without an out-of-fold prediction.
     findings : tuple of Finding
         The strongest first.
+    weak_classes : dict of str -> float
+        Classes whose median out-of-fold Dice is too low to judge their labels by, the lowest first (`label_check.weak_classes`).
     """
 
     run: str
     cases: int
     not_looked_at: tuple[str, ...]
     findings: tuple[Finding, ...]
+    weak_classes: dict[str, float] = field(default_factory=dict)
 
 
 def write_label_check(folder: Path, check: LabelCheck, cases: Sequence[Case]) -> tuple[Path, Path]:

@@ -16,8 +16,7 @@ from autoseg.io.filenames import image_files, image_stem, natural_key
 from autoseg.io.names import unescape_name
 from autoseg.io.truth import read_mask, read_truth
 from autoseg.labels import CodeMap, Mask
-
-VALIDATION = "validation"
+from autoseg.workspace import VALIDATION
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,12 @@ from autoseg.io.layouts.classes import found_classes
 from autoseg.io.layouts.dataset_json import FILE_NAME, read_description
 from autoseg.io.layouts.handbone import name_uniquely
 from autoseg.io.polygons import read_polygons
+from autoseg.io.pseudonyms import Salt
 
 
-def read_truth_folder(folder: Path, predictions: Sequence[Prediction], like: Dataset | None = None) -> Dataset:
+def read_truth_folder(
+    folder: Path, predictions: Sequence[Prediction], like: Dataset | None = None, *, salt: Salt | None = None
+) -> Dataset:
     """The data set of a folder of truth: a raw data set in any layout, or labels alone.
 
     Labels alone are maps (CASE.png), masks (CASE/CLASS.png) or polygons (CASE.json, in folders or not). Their classes are those of `like`,
@@ -30,6 +33,8 @@ def read_truth_folder(folder: Path, predictions: Sequence[Prediction], like: Dat
         Polygons say nothing of a grid: where the image is not known it is the prediction's.
     like : Dataset, optional
         Says which classes there are and what values stand for; gives images, and groups, to cases of the same name.
+    salt : Salt, optional
+        Of patients' names, as for `read_dataset`.
 
     Raises
     ------
@@ -41,9 +46,9 @@ def read_truth_folder(folder: Path, predictions: Sequence[Prediction], like: Dat
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder of labels.")
     if any(layout.recognises(folder) for layout in known_layouts().values()):
-        return read_dataset(folder)
+        return read_dataset(folder, salt=salt)
     if like is None and any(layout.recognises(folder.resolve().parent) for layout in known_layouts().values()):
-        like = read_dataset(folder.resolve().parent)
+        like = read_dataset(folder.resolve().parent, salt=salt)
     truths = _truths(folder)
     if not truths:
         raise UsageError(

@@ -10,6 +10,7 @@ from autoseg.fingerprint.comparison import Arrangement, CasePose, Context, FlipL
 from autoseg.fingerprint.hardware import Hardware
 from autoseg.geometry import Unit
 from autoseg.io.images import ChannelFacts
+from autoseg.io.pseudonyms import numbered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,9 @@ class Fingerprint:
         """16 hex digits of everything measured of the data, and of nothing else: not of the machine, nor of where the files lie.
 
         A copied data set is the same data set, whatever the times of its files; another measurement of it is another fingerprint.
+        Patients count by their numbers: their names hang on the workspace (`io.pseudonyms`).
         """
-        cases = tuple(replace(case, identity="") for case in self.cases)
+        groups = numbered(case.group for case in self.cases)
+        cases = tuple(replace(case, identity="", group=group) for case, group in zip(self.cases, groups, strict=True))
         measured = replace(self, hardware=None, root="", identity="", group_regex="", cases=cases)
         return hashlib.sha256(repr(measured).encode()).hexdigest()[:16]

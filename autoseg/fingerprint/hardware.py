@@ -65,7 +65,11 @@ def detect_budget(hours: float | None = None) -> Budget | None:
     gpus = _gpus()
     if not gpus:
         return None
-    gpu = min(gpus, key=lambda g: (g.memory_bytes, g.capability))
+    return gpu_budget(min(gpus, key=lambda g: (g.memory_bytes, g.capability)), hours)
+
+
+def gpu_budget(gpu: Gpu, hours: float | None = None) -> Budget:
+    """The budget of one GPU of this machine."""
     return Budget(
         name=gpu.name,
         kind="cuda",

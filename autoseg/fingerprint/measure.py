@@ -24,6 +24,7 @@ from autoseg.io.cases import read_case
 from autoseg.io.check import axes_problems, channel_problems, structure_problems
 from autoseg.io.images import common_num_channels
 from autoseg.io.parallel import Progress, map_cases
+from autoseg.io.pseudonyms import numbered
 from autoseg.labels import overlap_counts
 
 #: Foreground values kept of all cases together, per channel: 80 MB.
@@ -134,8 +135,8 @@ def identity_of(dataset: Dataset) -> str:
     """
     declared = (dataset.classes, sorted(dataset.values.items()), dataset.ignore_value, dataset.channels, dataset.spacing)
     digest = hashlib.sha256(repr(declared).encode())
-    for case in dataset.train:
-        line = f"{case.name}\0{case.group}\0{identity_of_files(files_of(case), dataset.root)}\n"
+    for case, group in zip(dataset.train, numbered(case.group for case in dataset.train), strict=True):
+        line = f"{case.name}\0{group}\0{identity_of_files(files_of(case), dataset.root)}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from autoseg.case import LoadedCase
 from autoseg.errors import DataError
-from autoseg.infer.case import Item, Model, Segmentation, segment_all
+from autoseg.infer.case import Item, Model, segment_all
 from autoseg.infer.decide import Bytes, Kept
+from autoseg.infer.segmentation import Segmentation
 from autoseg.io.ram import free_bytes
 from autoseg.plan import Plan, Stage
 from autoseg.preprocess.prepare import prepare, resampled_shape

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from autoseg.augment import Intensity
-from autoseg.geometry import Geometry
-from autoseg.infer.bits import BitMasks
 from autoseg.infer.blend import Band
-from autoseg.infer.certainty import Sums, Tally
 from autoseg.infer.constant import KnownTiles
-from autoseg.infer.decide import Bytes, Halves, Kept, decide_bands, decide_resampled
+from autoseg.infer.decide import Bytes, Kept, decide_bands, decide_resampled
+from autoseg.infer.segmentation import Segmentation
+from autoseg.infer.sums import Tally
 from autoseg.infer.window import Source, Window, gather, predict_sources
-from autoseg.labels import LabelSpace, Mask
+from autoseg.labels import LabelSpace
 from autoseg.plan import Plan
 from autoseg.preprocess.prepared import PreparedMeta
 
@@ -67,47 +66,6 @@ class Previous:
     model: Model
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Segmentation:
-    """A predicted case on its original grid.
-
-    Parameters
-    ----------
-    labels : LabelSpace
-    geometry : Geometry
-    array : array or BitMasks
-        Overlapping classes: bool, (K, (z,) y, x). Exclusive ones: an array of the value of each pixel's class and 0 for the background,
-        the smallest unsigned integers, ((z,) y, x).
-    probabilities : array of uint8, (K, (z,) y, x), or None
-        255 p, without the background.
-    halves : array of float16, (K, (z,) y, x), or None
-        p, without the background.
-    sums : Sums or None
-        Of the probabilities on the grid of the nets, if the model weighs.
-
-    Notes
-    -----
-    Volumes are in the canonical orientation, as they were read; `export.write_segmentation` turns them back to their file's own.
-    """
-
-    labels: LabelSpace
-    geometry: Geometry
-    array: NDArray[Any] | BitMasks
-    probabilities: Bytes | None = None
-    halves: Halves | None = None
-    sums: Sums | None = None
-
-    def masks(self) -> Iterator[tuple[str, Mask]]:
-        """Each class's name and mask, one at a time."""
-        for k, name in enumerate(self.labels.classes):
-            yield name, self.map() == self.labels.values[k] if self.labels.exclusive else self.array[k]
-
-    def map(self) -> NDArray[Any]:
-        """The values of exclusive classes, ((z,) y, x)."""
-        assert not isinstance(self.array, BitMasks), "overlapping classes have no map"
-        return self.array
-
-
 def segment(
     model: Model, image: NDArray[Any], meta: PreparedMeta, *, previous: Bytes | None = None, probabilities: Kept = False
 ) -> Segmentation:
@@ -148,7 +106,7 @@ def segment_all(model: Model, items: Sequence[Item], *, probabilities: Kept = Fa
     sources = (Source(image=item.image, intensity=Intensity.of(item.meta), previous=item.previous) for item in items)
     results = predict_sources(model.nets, sources, model.window, model.known)
     for number, group in groupby(results, key=itemgetter(0)):
-        meta, tally = items[number].meta, Tally(exclusive=model.labels.exclusive)
+        meta, tally = items[number].meta, Tally(exclusive=model.labels.exclusive, thresholds=model.thresholds)
         bands: Iterator[Band] = (band for _, band in group)
         bands = tally.watch(bands) if model.weighs else bands
         if meta.resampled_shape == meta.box_shape:

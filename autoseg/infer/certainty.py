@@ -2,7 +2,7 @@
 
 The probabilities are means over nets and flips: where these disagree they lie between 0 and 1, and three sums over the pixels tell. They
 count as they are stored, 255 p rounded with the noise of a sigmoid cut off (`io.probabilities`), so that those of training images on
-disk and those of new images in memory are measured alike. Masks are those at one half, or of the most probable class.
+disk and those of new images in memory are measured alike. Masks are those at one half or at thresholds, or of the most probable class.
 
 Shapes: K classes, N cases.
 """
@@ -13,19 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
 
-from autoseg.infer.blend import Band
 from autoseg.io.probabilities import NOISE
 from autoseg.labels import Mask
 
 Values = NDArray[np.float64]
-
-#: Heads times pixels that are summed at once on a GPU and on a CPU, where 1 MB stays in its cache; few enough for fp32 to count them.
-CHUNK = (2**24, 2**18)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,67 +85,34 @@ class Certainty:
 
     @classmethod
     def of(cls, sums: Sums, masks: Iterable[Mask]) -> Certainty:
-        """From a case's sums and its masks, read one at a time."""
+        """From a case's sums and its masks, read one at a time. Post-processing may have changed the masks: their own pixels count."""
         total = sums.mass + sums.area
         self_dice = np.divide(2 * sums.inside, total, out=np.full(len(total), np.nan), where=total > 0)
-        largest, shared = _looks(masks)
-        return cls(area=sums.area, self_dice=np.asarray(self_dice), largest=largest, shared=shared)
+        areas: list[int] = []
 
+        def counted() -> Iterator[Mask]:
+            for mask in masks:
+                areas.append(int(np.count_nonzero(mask)))
+                yield mask
 
-@torch.inference_mode()
-def sums_of(probabilities: Tensor, *, exclusive: bool) -> Sums:
-    """The sums of some rows of an image, or of all.
-
-    Parameters
-    ----------
-    probabilities : fp32 Tensor, (H, *spatial), in [0, 1]
-        On any device; the background before the K classes if they are exclusive.
-    exclusive : bool
-    """
-    rows = max(1, CHUNK[probabilities.device.type == "cpu"] // max(1, probabilities[:, :1].numel()))
-    parts = [_sum_pixels(part.movedim(0, -1).flatten(end_dim=-2), exclusive) for part in torch.split(probabilities, rows, dim=1)]
-    return _sums(torch.stack(parts).sum(dim=0, dtype=torch.float64))
-
-
-def _sum_pixels(probabilities: Tensor, exclusive: bool) -> Tensor:
-    """Area, mass and inside, fp32, (3, K), from (pixels, H): heads lie innermost in memory on a CPU."""
-    classes = probabilities[:, int(exclusive) :]
-    values = torch.nn.functional.threshold((classes * 255).round_(), NOISE, 0.0, inplace=True)
-    if exclusive:
-        heads = torch.arange(1, probabilities.shape[1], device=probabilities.device)
-        decided = (probabilities.argmax(dim=1, keepdim=True) == heads).float()
-    else:
-        decided = (classes > 0.5).float()
-    area, mass = decided.sum(dim=0), values.sum(dim=0) / 255
-    return torch.stack([area, mass, values.mul_(decided).sum(dim=0) / 255])
-
-
-def _sums(table: Tensor) -> Sums:
-    area, mass, inside = table.cpu().numpy()
-    return Sums(area=area, mass=mass, inside=inside)
-
-
-@dataclass(kw_only=True)
-class Tally:
-    """Sums of a case while its bands go by; None before the first."""
-
-    exclusive: bool
-    sums: Sums | None = None
-
-    def watch(self, bands: Iterable[Band]) -> Iterator[Band]:
-        """The bands as they are."""
-        for band in bands:
-            part = sums_of(band.probabilities, exclusive=self.exclusive)
-            self.sums = part if self.sums is None else self.sums + part
-            yield band
+        largest, shared = _looks(counted())
+        return cls(area=np.array(areas, np.float64), self_dice=np.asarray(self_dice), largest=largest, shared=shared)
 
 
 def certainty_of_bytes(stored: NDArray[np.uint8], *, exclusive: bool) -> Certainty:
     """Of stored probabilities, (K, *spatial) bytes without the background, from `io.probabilities.read_probabilities`."""
     masks = decided_masks(stored, exclusive=exclusive)
-    tables = [(mask.sum(), plane.sum(dtype=np.int64), plane[mask].sum(dtype=np.int64)) for plane, mask in zip(stored, masks, strict=True)]
+    return Certainty.of(sums_of_bytes(zip(stored, masks, strict=True)), masks)
+
+
+def sums_of_bytes(classes: Iterable[tuple[NDArray[np.uint8], Mask]]) -> Sums:
+    """Of each class's probabilities in bytes, (*spatial), beside the pixels that are decided to be of it."""
+    tables = []
+    for plane, mask in classes:
+        heard = np.where(plane > NOISE, plane, np.uint8(0))
+        tables.append((np.count_nonzero(mask), heard.sum(dtype=np.int64), heard[mask].sum(dtype=np.int64)))
     area, mass, inside = np.array(tables, np.float64).T
-    return Certainty.of(Sums(area=area, mass=mass / 255, inside=inside / 255), masks)
+    return Sums(area=area, mass=mass / 255, inside=inside / 255)
 
 
 def decided_masks(stored: NDArray[np.uint8], *, exclusive: bool) -> NDArray[np.bool_]:

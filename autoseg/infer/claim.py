@@ -29,6 +29,11 @@ def claimed(out: Path, part: tuple[int, int] | None) -> Iterator[None]:
         entries = sorted(out.iterdir())
         for other in (path for path in entries if fnmatch(path.name, PART_LOCK.format("*", "*"))) if part is None else (out / LOCK,):
             refuse_if_locked(other, DOING)
-        for folder in (out, *(path for path in entries if path.is_dir())):
-            remove_leftovers(folder)
+        remove_all_leftovers(out)
         yield
+
+
+def remove_all_leftovers(out: Path) -> None:
+    """What ended processes left half written goes."""
+    for folder in (out, *(path for path in out.iterdir() if path.is_dir())):
+        remove_leftovers(folder)

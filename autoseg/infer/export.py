@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoseg.case import Case
-from autoseg.infer.case import Segmentation
+from autoseg.infer.segmentation import Segmentation
 from autoseg.io.names import escape_name
 from autoseg.io.probabilities import SUFFIX, write_probabilities
 from autoseg.io.writers import output_suffix, prediction_output_name, write_map, write_masks

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from autoseg.case import Case, Dataset, LoadedCase
-from autoseg.errors import AutosegError, DataError
+from autoseg.errors import AutosegError
 from autoseg.infer.cascade import prepare_stages, segment_cases
-from autoseg.infer.case import Model, Segmentation
-from autoseg.infer.certainty import Certainty
+from autoseg.infer.case import Model
 from autoseg.infer.claim import claimed
 from autoseg.infer.confidence import Calibration
 from autoseg.infer.decide import Kept
-from autoseg.infer.expected import expected_piece, join_expected, write_expected
+from autoseg.infer.expected import join_expected
 from autoseg.infer.flow import WRITERS, Steps, flow
-from autoseg.infer.formats import FORMATS, JoinedFormat, choose_formats, needed_probabilities, read_segmentation
+from autoseg.infer.formats import FORMATS, JoinedFormat, choose_formats, needed_probabilities
 from autoseg.infer.record import Journal, RunRecord
+from autoseg.infer.segmentation import Segmentation
+from autoseg.infer.target import Target
 from autoseg.infer.window import num_tiles
+from autoseg.infer.writing import Writer, num_bytes
 from autoseg.io.cases import read_case
-from autoseg.io.writers import remove_prediction
 from autoseg.plan import Plan
 from autoseg.preprocess.prepared import Prepared
 
@@ -67,6 +69,8 @@ class Job:
         Predicts instead of `model`, whose plan and labels it shares.
     calibration : Calibration, optional
         Of the expected Dice, which then goes into confidence.csv; `model` must weigh.
+    processes : int
+        That may write files, where that pays (`infer.writing`); 0: this one alone.
     """
 
     model: Model
@@ -80,6 +84,7 @@ class Job:
     part: tuple[int, int] | None = None
     team: Team | None = None
     calibration: Calibration | None = None
+    processes: int = 0
 
     def prepare(self, loaded: LoadedCase) -> tuple[tuple[Prepared, ...], ...]:
         """A case as each model sees it."""
@@ -93,25 +98,11 @@ class Job:
         return (team.segment(prepared, probabilities=probabilities) for prepared in cases)
 
     @property
-    def chosen(self) -> tuple[str, ...]:
-        """The formats that are written."""
-        submits = self.dataset.submission == "rle-csv"
-        return choose_formats(self.formats, self.plan.labels, self.plan.num_axes, submits=submits)
-
-    def place(self, name: str, case: Case) -> Path:
-        """Where a format of a case lies."""
-        return FORMATS[name].place(self.out, case, self.plan.labels, self.plan.num_axes)
-
-    def is_written(self, name: str, case: Case) -> bool:
-        """True if it is there."""
-        return FORMATS[name].is_written(self.place(name, case), case, self.plan.labels, self.plan.num_axes)
-
-    def remove(self, case: Case) -> None:
-        """Take all formats of a case away."""
-        for name, kind in FORMATS.items():
-            if not kind.refusal(self.plan.labels, self.plan.num_axes):
-                remove_prediction(self.place(name, case))
-        expected_piece(self.out, case).unlink(missing_ok=True)
+    def target(self) -> Target:
+        """What is written, and where; UsageError if a format cannot hold it."""
+        labels, num_axes = self.plan.labels, self.plan.num_axes
+        formats = choose_formats(self.formats, labels, num_axes, submits=self.dataset.submission == "rle-csv")
+        return Target(out=self.out, labels=labels, num_axes=num_axes, formats=formats, calibration=self.calibration)
 
 
 @dataclass(kw_only=True)
@@ -172,26 +163,26 @@ def predict_cases(job: Job, cases: Sequence[Case], progress: Progress | None = N
 
 
 def _predict_claimed(job: Job, cases: Sequence[Case], progress: Progress | None) -> Outcome:
-    formats = job.chosen
+    target = job.target
     journal = Journal(job.out, job.record, job.part)
     outcome = Outcome()
     chosen = choose_part(cases, job.part)
     pending = []
     for case in chosen:
-        missing = [name for name in formats if not job.is_written(name, case)]
+        missing = target.missing(case)
         if job.overwrite or not journal.has(case):
             pending.append(case)
         elif not missing:
             outcome.skipped.append(case.name)
-        elif _add(job, case, missing):
+        elif target.add(case, missing):
             outcome.added.append(case.name)
         else:
             pending.append(case)
     try:
-        for case, error in _work(job, journal, pending):
+        for case, error in _work(job, target, journal, pending):
             if error is not None:
                 outcome.failures[case.name] = _reason(case, error)
-                job.remove(case)  # an earlier model's
+                target.remove(case)  # an earlier model's
             else:
                 journal.add(case)
                 outcome.done.append(case.name)
@@ -200,8 +191,8 @@ def _predict_claimed(job: Job, cases: Sequence[Case], progress: Progress | None)
     finally:
         journal.write()
     for kind in FORMATS.values():
-        if isinstance(kind, JoinedFormat) and kind in map(FORMATS.get, formats):
-            _join(job, kind, cases, outcome)
+        if isinstance(kind, JoinedFormat) and kind in map(FORMATS.get, target.formats):
+            _join(target, kind, cases, outcome)
         elif isinstance(kind, JoinedFormat) and outcome.done:
             # Written by an earlier run with another --format: not all of it is true any more.
             (job.out / kind.joined).unlink(missing_ok=True)
@@ -209,74 +200,51 @@ def _predict_claimed(job: Job, cases: Sequence[Case], progress: Progress | None)
     return outcome
 
 
-def _add(job: Job, case: Case, missing: Sequence[str]) -> bool:
-    """Make formats from the masks or the map that are there; False if they do not suffice."""
-    bases = [name for name in ("map", "masks") if not FORMATS[name].refusal(job.plan.labels, job.plan.num_axes)]
-    if any(FORMATS[name].needs_probabilities for name in missing) or not any(job.is_written(name, case) for name in bases):
-        return False
-    try:
-        segmentation = read_segmentation(job.out, case, job.plan.labels, job.plan.num_axes)
-        for name in missing:
-            FORMATS[name].write(job.place(name, case), case, segmentation)
-    except (DataError, OSError) as error:
-        log.info("%s is predicted again: %s", case.name, error)
-        return False
-    return True
-
-
-def _join(job: Job, kind: JoinedFormat, cases: Sequence[Case], outcome: Outcome) -> None:
+def _join(target: Target, kind: JoinedFormat, cases: Sequence[Case], outcome: Outcome) -> None:
     """Write a file of all images from the pieces of those that are finished; again if another part added its own meanwhile."""
-    labels, num_axes = job.plan.labels, job.plan.num_axes
-    places = [(case, kind.place(job.out, case, labels, num_axes)) for case in sorted(cases, key=lambda case: case.name)]
+    path, labels = target.out / kind.joined, target.labels
+    places = [(case, kind.place(target.out, case, labels, target.num_axes)) for case in sorted(cases, key=lambda case: case.name)]
     joined: list[tuple[Case, Path]] | None = None
-    while (found := [(case, path) for case, path in places if path.is_file()]) != joined:
+    while (found := [(case, piece) for case, piece in places if piece.is_file()]) != joined:
         joined = found
         try:
-            kind.join(job.out / kind.joined, joined, labels)
+            kind.join(path, joined, labels)
         except ValueError as error:  # two images of one name: what is written per image is there all the same
             outcome.failures[kind.joined] = str(error)
             return
     outcome.joined[kind.joined] = len(joined)
 
 
-def _work(job: Job, journal: Journal, cases: Sequence[Case]) -> Iterator[tuple[Case, Exception | None]]:
+def _work(job: Job, target: Target, journal: Journal, cases: Sequence[Case]) -> Iterator[tuple[Case, Exception | None]]:
     """Each case once it is written, or with what went wrong."""
-    probabilities = needed_probabilities(job.chosen)
+    probabilities = needed_probabilities(target.formats)
+    # Stored probabilities are a byte a pixel and class: one case at a time.
+    writer = Writer(target, len(cases), processes=0 if probabilities else job.processes)
 
     def write(case: Case, segmentation: Segmentation) -> None:
         is_known = journal.has(case)
         journal.forget(case)
-        _write(job, case, segmentation, is_known)
+        writer.write(case, segmentation, is_known=is_known)
 
     steps = Steps(
         read=partial(_read, job),
         num_tiles=lambda prepared: num_tiles(prepared[0][-1].image.shape[1:], job.model.window),
         predict=partial(job.segment_all, probabilities=probabilities),
         write=write,
+        num_bytes=lambda prepared: sum(one.image.nbytes for stages in prepared for one in stages),
+        result_bytes=num_bytes,
     )
-    # Stored probabilities are a byte a pixel and class: one case at a time.
-    for case, error in flow(cases, steps, batch=job.model.window.batch, writers=1 if probabilities else WRITERS):
-        if error is not None:
-            journal.forget(case)
-        yield case, error
+    writers = 1 if probabilities else max(WRITERS, job.processes)
+    with closing(writer), closing(flow(cases, steps, batch=job.model.window.batch, writers=writers)) as done:
+        for case, error in done:
+            if error is not None:
+                journal.forget(case)
+            yield case, error
 
 
 def _read(job: Job, case: Case) -> tuple[tuple[Prepared, ...], ...]:
     loaded = read_case(job.dataset, case, num_channels=len(job.plan.normalization))
     return job.prepare(loaded)
-
-
-def _write(job: Job, case: Case, segmentation: Segmentation, is_known: bool) -> None:
-    if not is_known:
-        job.remove(case)  # formats of another model or of another image that are not asked for now would stand beside the new ones
-    for name in job.chosen:
-        FORMATS[name].write(job.place(name, case), case, segmentation)
-    piece = expected_piece(job.out, case)
-    if job.calibration is None or segmentation.sums is None:
-        piece.unlink(missing_ok=True)
-    else:
-        certainty = Certainty.of(segmentation.sums, (mask for _, mask in segmentation.masks()))
-        write_expected(piece, case, certainty, job.calibration)
 
 
 def _reason(case: Case, error: Exception) -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from autoseg.checkpoint import read_previous_stage
 from autoseg.errors import UsageError
+from autoseg.workspace import CHECKPOINT as CHECKPOINT
+from autoseg.workspace import SUMMARY as SUMMARY
+from autoseg.workspace import fold_of as fold_of
 
-#: Written last, after the fold's validation: a fold with it is finished.
-SUMMARY = "summary.json"
-#: The end of the schedule; the best epoch's is picked by the same images that judge it, and is no better on others (nnU-Net's rule).
-CHECKPOINT = "checkpoint_last.safetensors"
 NUM_FOLDS = 5
 
 
@@ -55,11 +54,6 @@ def find_folds(run: Path) -> dict[str, Path]:
     """The finished folds of a run: fold -> folder, "0" before "1" before "all"; empty if there is none."""
     found = {path.parent.name: path.parent for path in run.glob(f"fold*/{SUMMARY}") if (path.parent / CHECKPOINT).is_file()}
     return {fold_of(found[name]): found[name] for name in sorted(found)}
-
-
-def fold_of(folder: Path) -> str:
-    """The fold of a folder: "0" of fold0, "all" of fold_all."""
-    return folder.name.removeprefix("fold").removeprefix("_")
 
 
 def find_run(folder: Path, *, plan: str | None = None, config: str | None = None, trainer: str | None = None) -> Path:

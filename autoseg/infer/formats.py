@@ -9,13 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autoseg.case import Case
 from autoseg.errors import UsageError
-from autoseg.infer.case import Segmentation
-from autoseg.infer.decide import Kept
+from autoseg.infer.segmentation import Segmentation
 from autoseg.io.atomic import replacing
 from autoseg.io.coco_writer import join_pieces, write_piece
 from autoseg.io.images import read_image
@@ -27,6 +27,9 @@ from autoseg.io.rle import decode_rle, encode_rle
 from autoseg.io.submission import SubmissionRow, join_submissions, write_submission
 from autoseg.io.writers import output_suffix, prediction_output_name, write_map, write_masks
 from autoseg.labels import LabelSpace
+
+if TYPE_CHECKING:
+    from autoseg.infer.decide import Kept
 
 PIECES = ".pieces"
 
@@ -40,6 +43,8 @@ class Format(ABC):
     needs_probabilities: Kept = False
     #: True if it holds images of two axes only.
     is_planar = False
+    #: True if writing it is mostly Python's own work, for which its lock is held.
+    holds_lock = False
 
     @abstractmethod
     def place(self, out: Path, case: Case, labels: LabelSpace, num_axes: int) -> Path:
@@ -116,6 +121,7 @@ class Rle(JoinedFormat):
 
     summary = "submission.csv: image_name,class,rle, run lengths along the rows from 1, as the HandBone competition wants them"
     joined, piece_suffix = "submission.csv", ".csv"
+    holds_lock = True
 
     def write(self, path: Path, case: Case, segmentation: Segmentation) -> None:
         rows = []
@@ -135,7 +141,7 @@ class Polygons(Format):
     """CASE.polygons.json in HandBone's form."""
 
     summary = "CASE.polygons.json: outlines in the HandBone competition's form; exact"
-    is_planar = True
+    is_planar = holds_lock = True
 
     def place(self, out: Path, case: Case, labels: LabelSpace, num_axes: int) -> Path:
         return out / f"{escape_name(case.name)}.polygons.json"
@@ -149,6 +155,7 @@ class Coco(JoinedFormat):
 
     summary = "coco.json: COCO's instances, an annotation for each class of an image, polygons or run lengths (holes); exact"
     joined, piece_suffix = "coco.json", ".coco.json"
+    holds_lock = True
 
     def write(self, path: Path, case: Case, segmentation: Segmentation) -> None:
         write_piece(path, segmentation.masks(), segmentation.geometry.shape)
@@ -193,6 +200,7 @@ class Overlay(Format):
     """CASE.overlay.png to look at; of a volume the slice that holds most of the classes."""
 
     summary = "CASE.overlay.png to look at: classes coloured over the image, with a legend; of a volume its fullest slice"
+    holds_lock = True
 
     def place(self, out: Path, case: Case, labels: LabelSpace, num_axes: int) -> Path:
         return out / f"{escape_name(case.name)}.overlay.png"

@@ -12,7 +12,7 @@ from autoseg.budget import Precision, usable_precision
 from autoseg.checkpoint import Checkpoint
 from autoseg.infer.window import Window
 from autoseg.labels import LabelSpace
-from autoseg.nets import NETS, UNet
+from autoseg.nets import UNet, build_net
 from autoseg.nets.packed import PackedUNet
 from autoseg.plan import Plan
 from autoseg.step import place
@@ -27,15 +27,15 @@ def ready_net(checkpoint: Checkpoint, device: torch.device) -> nn.Module:
     """The checkpoint's net for prediction and nothing else: on a CPU in bf16 it is a `PackedUNet`, else what `load_net` gives."""
     net = load_net(checkpoint, device)
     settings = checkpoint.settings
-    if device.type == "cpu" and isinstance(net, UNet) and device_precision(settings.precision, device) == "bf16":
-        return PackedUNet(net, settings.patch)
-    return net
+    # A subclass of another package computes something else.
+    is_packable = settings.network.kind == "unet" and device.type == "cpu" and device_precision(settings.precision, device) == "bf16"
+    return PackedUNet(net, settings.patch) if is_packable and isinstance(net, UNet) else net
 
 
 def load_net(checkpoint: Checkpoint, device: torch.device) -> nn.Module:
     """The checkpoint's net in eval mode on the device, placed as for training."""
     settings = checkpoint.settings
-    net = NETS["unet"](settings.network)
+    net = build_net(settings.network)
     net.load_state_dict(checkpoint.weights)
     place(net, device, settings.network.num_axes)
     return net.requires_grad_(False).eval()

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import threading
 import zlib
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from autoseg.io.processes import is_running
 
 #: Names as `_temporary` makes them.
 TEMPORARY = re.compile(r"\.(tmp|old)-[^-]*-[^-]*-")
+#: What a file system says that knows no hard links.
+NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 #: How often a folder is moved to a name that other processes take at the same time.
 RENAMES = 20
 
@@ -27,12 +30,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The name keeps the suffix (writers choose a format by it) and holds the process, the machine and the thread, so that no two writers
     ever share one, on a shared disk either.
-    On an exception the temporary file goes and an earlier `path` stays as it was.
+    On an exception the temporary file goes and an earlier `path` stays as it was. Who may read the file is decided as for any new one
+    (umask), however the writer made it: safetensors makes files that only their owner reads.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
+    mode = _usual_mode(temporary, path)
     try:
         yield temporary
+        if _mode_of(temporary) != mode:
+            temporary.chmod(mode)
         _flush(temporary)
         temporary.replace(path)
         _flush_folder(path.parent)
@@ -67,6 +74,25 @@ def _temporary(path: Path, kind: str = "tmp") -> Path:
     return path.with_name(f".{kind}-{os.getpid()}-{_host()}{threading.get_native_id():x}-{path.name}")
 
 
+def _usual_mode(temporary: Path, path: Path) -> int:
+    """The permissions of a file that is made there by `open`; asking the umask itself would change it for other threads.
+
+    What cannot be made is called by the name that it would have had in the end.
+    """
+    try:
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    mode = _mode_of(temporary)
+    temporary.unlink()
+    return mode
+
+
+def _mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 def _host() -> str:
     return f"{zlib.crc32(platform.node().encode()):08x}"
 
@@ -99,6 +125,32 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_bytes(path, text.encode())
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read, unless there is one: of several writers at a time the first one's stays.
+
+    Where the disk knows no hard links, the last one's of those that began before any had ended.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(handle, "wb") as stream:
+            stream.write(data)
+        _flush(temporary)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            if not path.exists():
+                temporary.replace(path)
+        _flush_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

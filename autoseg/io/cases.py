@@ -12,7 +12,7 @@ from autoseg.io.orientation import Orientation
 from autoseg.io.truth import read_truth
 
 
-def read_case(dataset: Dataset, case: Case, num_channels: int | None = None) -> LoadedCase:
+def read_case(dataset: Dataset, case: Case, num_channels: int | None = None, *, by_region: bool = False) -> LoadedCase:
     """A case's image, and its labels if it has any.
 
     Parameters
@@ -21,19 +21,23 @@ def read_case(dataset: Dataset, case: Case, num_channels: int | None = None) -> 
     case : Case
     num_channels : int, optional
         The data set's number of channels (`common_num_channels`); None: as the files hold them.
+    by_region : bool
+        As in `read_image`.
 
     Raises
     ------
     DataError
         Naming each file that cannot be used: image and labels are both looked at before it is raised.
     """
-    return measure_case(dataset, case, num_channels)[0]
+    return measure_case(dataset, case, num_channels, by_region=by_region)[0]
 
 
-def measure_case(dataset: Dataset, case: Case, num_channels: int | None = None) -> tuple[LoadedCase, ChannelFacts]:
+def measure_case(
+    dataset: Dataset, case: Case, num_channels: int | None = None, *, by_region: bool = False
+) -> tuple[LoadedCase, ChannelFacts]:
     """`read_case`, and what `common_num_channels` needs of the image as its files hold it."""
     problems: list[str] = []
-    image = read_image(case.images)
+    image = read_image(case.images, by_region=by_region)
     array, labels, geometry = image.array, None, image.geometry
     try:
         if num_channels is not None:

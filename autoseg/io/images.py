@@ -15,6 +15,7 @@ from autoseg.geometry import Geometry, overlays
 from autoseg.io.decoded import Decoded, check_file, not_finite, unreadable
 from autoseg.io.filenames import IMAGE_SUFFIXES, VOLUME_SUFFIXES, image_suffix, is_dicom, says_how_it_lies
 from autoseg.io.orientation import Orientation
+from autoseg.io.tif_regions import channels_of, slabs_of
 
 
 class ChannelFacts(NamedTuple):
@@ -70,7 +71,7 @@ class Image:
         return ChannelFacts(self.num_channels, self.is_grey, is_picture)
 
 
-def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
+def decode_file(path: Path, *, keep_palette_indices: bool = False, by_region: bool = False) -> Decoded:
     """One image file of any format, or a folder of DICOM slices.
 
     Parameters
@@ -78,6 +79,8 @@ def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
     path : Path
     keep_palette_indices : bool
         True for label maps: indices of a palette are class numbers then, no colours.
+    by_region : bool
+        A large tif is read when and where it is sliced (`tif_regions`).
 
     Raises
     ------
@@ -101,7 +104,7 @@ def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
     if suffix in (".tif", ".tiff"):
         from autoseg.io.tif import read_tif
 
-        return _readable(path, read_tif(path, keep_palette_indices=keep_palette_indices))
+        return _readable(path, read_tif(path, keep_palette_indices=keep_palette_indices, by_region=by_region))
     if suffix:
         from autoseg.io.pictures import read_picture
 
@@ -113,8 +116,14 @@ def decode_file(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
     raise unreadable(path, "is of no known image format", f"known are {' '.join(IMAGE_SUFFIXES)}")
 
 
-def read_image(paths: Sequence[Path]) -> Image:
+def read_image(paths: Sequence[Path], *, by_region: bool = False) -> Image:
     """An image from one file, or from one file per channel.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    by_region : bool
+        The array of a large tif may be a `TifRegions`, which reads when and where it is sliced: for whoever needs no more of it than that.
 
     Raises
     ------
@@ -123,7 +132,7 @@ def read_image(paths: Sequence[Path]) -> Image:
     """
     if not paths:
         raise ValueError("paths must name at least one file")
-    parts = [_single(path) for path in paths]
+    parts = [_single(path, by_region=by_region and len(paths) == 1) for path in paths]
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
@@ -164,10 +173,11 @@ def to_channels(image: Image, num: int) -> NDArray[Any]:
     if problem:
         raise DataError([f"{', '.join(map(str, image.paths))}: {problem}"])
     if num == 1 and image.is_grey:
-        return array[:1]
+        return channels_of(array, [0])
     if num in (3, 4) and len(array) == 1:
-        array = np.repeat(array, 3, axis=0)
+        array = channels_of(array, [0, 0, 0])
     if num == 4 and len(array) == 3:
+        array = np.asarray(array)
         array = np.concatenate([array, np.full_like(array[:1], np.iinfo(array.dtype).max)])
     return array
 
@@ -214,17 +224,31 @@ def common_num_channels(facts: Iterable[tuple[int, bool]], declared: int | None 
     return max(sorted(set(counts)), key=counts.count)
 
 
-def _single(path: Path) -> Image:
-    decoded = decode_file(path)
+def _single(path: Path, *, by_region: bool = False) -> Image:
+    decoded = decode_file(path, by_region=by_region)
     array = decoded.array
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-        raise not_finite(path, bad)
-    if decoded.has_alpha and (array[-1] == array[-1].flat[0]).all():
-        array = array[:-1]
+    if array.dtype.kind == "f":
+        bad = sum(slab.size - int(np.count_nonzero(np.isfinite(slab))) for slab in slabs_of(array))
+        if bad:
+            raise not_finite(path, bad)
+    if decoded.has_alpha and _is_constant(slab[-1] for slab in slabs_of(array)):
+        array = channels_of(array, range(len(array) - 1))
         decoded = replace(decoded, has_alpha=False)
-    is_grey = len(array) == 3 and not decoded.has_alpha and bool((array[0] == array[1]).all() and (array[0] == array[2]).all())
+    is_grey = len(array) == 3 and not decoded.has_alpha and all(_is_grey(slab) for slab in slabs_of(array))
     return Image(paths=(path,), array=array, geometry=decoded.geometry, is_grey=is_grey, orientation=decoded.orientation)
+
+
+def _is_constant(parts: Iterable[NDArray[Any]]) -> bool:
+    first: Any = None
+    for part in parts:
+        first = part.flat[0] if first is None else first
+        if not (part == first).all():
+            return False
+    return True
+
+
+def _is_grey(slab: NDArray[Any]) -> bool:
+    return bool((slab[0] == slab[1]).all() and (slab[0] == slab[2]).all())
 
 
 def _readable(path: Path, decoded: Decoded) -> Decoded:

@@ -105,6 +105,24 @@ def refuse_if_locked(path: Path, doing: str) -> None:
         _take(path, doing).release()
 
 
+def holder(path: Path) -> Process | None:
+    """The process that holds the lock `path`, None if nobody does; nothing is taken and nothing made.
+
+    A process of another machine counts until its signs of life are over.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        owner = _read(handle)
+        with suppress(OSError):  # a folder that may only be read: the owner's word stands
+            return None if owner is None or _has_ended(owner, path, handle) else owner
+        return owner
+    finally:
+        os.close(handle)
+
+
 def _take(path: Path, doing: str) -> Lock:
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)

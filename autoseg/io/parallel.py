@@ -49,7 +49,7 @@ def map_cases(
     """
     fastest = 0.0
     for done, item in enumerate(items):
-        if workers > 1 and _pool_pays(fastest, len(items) - done, workers):
+        if workers > 1 and pool_pays(fastest, len(items) - done, workers):
             used = _planned(workers, len(items) - done)
             for number, result in enumerate(in_pool(function, items[done:], workers=used), start=done + 1):
                 yield _report(result, number, len(items), progress)
@@ -70,7 +70,8 @@ def _planned(workers: int, left: int) -> int:
     return used
 
 
-def _pool_pays(seconds_each: float, left: int, workers: int) -> bool:
+def pool_pays(seconds_each: float, left: int, workers: int) -> bool:
+    """True if processes, started now, save more than `WORTH_S` of what `left` items of so many seconds each take here."""
     used = min(workers, left)
     return seconds_each * left - (START_S + seconds_each * left / used) > WORTH_S
 

@@ -96,17 +96,13 @@ class _Pool:
     def _hand_out(self) -> None:
         idle = [end for end, (_, item) in self.workers.items() if item is None]
         while self.waiting and self.waiting[-1] < self.next + AHEAD * self.most and len(self.workers) - len(idle) < self.most:
-            end, number = idle.pop() if idle else self._start(), self.waiting.pop()
+            end, number = idle.pop() if idle else self._begin(), self.waiting.pop()
             self.workers[end] = self.workers[end][0], number
             with suppress(OSError):  # it has died: noticed when it is listened to
                 end.send(self.items[number])
 
-    def _start(self) -> Connection:
-        context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
-        process = context.Process(target=_work, args=(there, self.function), daemon=True)
-        process.start()
-        there.close()
+    def _begin(self) -> Connection:
+        here, process = start_worker(self.function)
         self.workers[here] = process, None
         return here
 
@@ -128,7 +124,7 @@ class _Pool:
 
     def _mourn(self, process: BaseProcess, number: int | None) -> None:
         """A worker is gone: its case goes to another one, and there are fewer from here on."""
-        how = _cause_of_death(process.exitcode)
+        how = cause_of_death(process.exitcode)
         if number is None:
             return  # between two cases: nothing is lost, another one takes its place
         self.deaths[number] = self.deaths.get(number, 0) + 1
@@ -139,8 +135,7 @@ class _Pool:
             # The earliest is handed out first: a later one may lie beyond what is worked ahead, and would keep it waiting for ever.
             self.waiting.sort(reverse=True)
             return
-        words = f"{name}: the process that worked on it {how}, {TRIES} times. {_advice(process.exitcode, self.remedy)}"
-        self.ready[number] = False, RunError(f"{words} Finished cases are kept; the same command goes on.")
+        self.ready[number] = False, given_up(name, process.exitcode, self.remedy)
 
 
 def name_of(item: object) -> str:
@@ -151,7 +146,24 @@ def name_of(item: object) -> str:
     return str(name) if isinstance(name, str) or name is item else name_of(name)
 
 
-def _cause_of_death(code: int | None) -> str:
+def start_worker(function: Callable[[Any], Any]) -> tuple[Connection, BaseProcess]:
+    """A process that answers each item sent with (True, function(item), "") or (False, the exception, its traceback)."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_work, args=(there, function), daemon=True)
+    process.start()
+    there.close()  # so that its end is seen here when the process ends, however it does
+    return here, process
+
+
+def given_up(name: str, code: int | None, remedy: str) -> RunError:
+    """What is said of a case that took `TRIES` workers down, the last of which ended with this exit code."""
+    words = f"{name}: the process that worked on it {cause_of_death(code)}, {TRIES} times. {_advice(code, remedy)}"
+    return RunError(f"{words} Finished cases are kept; the same command goes on.")
+
+
+def cause_of_death(code: int | None) -> str:
+    """An exit code in words: "was killed by SIGKILL"."""
     if code is None or code >= 0:
         return f"ended with code {code}"
     try:

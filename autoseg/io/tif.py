@@ -1,4 +1,4 @@
-"""tif, through tifffile; through SimpleITK where the compression (LZW, JPEG) needs libtiff."""
+"""tif, through tifffile; through SimpleITK where its codecs lack a compression."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from autoseg.geometry import Geometry
 from autoseg.io.decoded import DAMAGED, Decoded, channels_first, check_size, unreadable
+from autoseg.io.tif_regions import DECODING_ERRORS, is_regional, open_regions
 from autoseg.io.volumes import read_itk
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 # The last but one is how ImageJ itself writes the micro sign, as text.
 _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "µm": 1e-3, "\\u00b5m": 1e-3, "nm": 1e-6}
-#: Bytes of pixels from which on a file without compression is mapped into memory instead of read into it.
+#: Bytes of pixels from which on an image is read by region, or a file without compression mapped into memory instead of read into it.
 LARGE = 2**26
 _CENTIMETRES = 3  # ResolutionUnit; 2, inches, is what printers' software writes and says nothing about an object
 
 
-def read_tif(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
+def read_tif(path: Path, *, keep_palette_indices: bool = False, by_region: bool = False) -> Decoded:
     """A tif file: one page is a 2D image, several are the sections of a volume.
 
     Parameters
@@ -31,6 +32,8 @@ def read_tif(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
     path : Path
     keep_palette_indices : bool
         True for label maps, whose class numbers may be indices of a coloured palette.
+    by_region : bool
+        Where the image is large and can be read so, the array is a `TifRegions`: strips and tiles are decoded as it is sliced.
 
     Raises
     ------
@@ -45,8 +48,10 @@ def read_tif(path: Path, *, keep_palette_indices: bool = False) -> Decoded:
             if not file.pages or not file.series:
                 raise unreadable(path, "holds no image: truncated or damaged", DAMAGED)
             check_size(path, file.series[0].nbytes)
+            if by_region and file.series[0].nbytes >= LARGE and is_regional(file):
+                return _regions(file, path)
             return _decode(file, path, keep_palette_indices)
-    except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError) as error:
+    except (tifffile.TiffFileError, *DECODING_ERRORS) as error:
         raise unreadable(path, f"is truncated or damaged ({error})", DAMAGED) from None
 
 
@@ -66,12 +71,23 @@ def _decode(file: tifffile.TiffFile, path: Path, keep_palette_indices: bool) -> 
         array = _from_cmyk(array)
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
-    shape = array.shape[:-1] if last else array.shape
+    geometry = _geometry(file, array.shape[:-1] if last else array.shape)
+    return Decoded(array=channels_first(array, last), geometry=geometry, has_alpha=last and bool(page.extrasamples))
+
+
+def _regions(file: tifffile.TiffFile, path: Path) -> Decoded:
+    page = file.series[0].keyframe
+    regions = open_regions(path, page)
+    has_alpha = len(regions) > 1 and bool(page.extrasamples)
+    return Decoded(array=regions.as_array(), geometry=_geometry(file, regions.shape[1:]), has_alpha=has_alpha)
+
+
+def _geometry(file: tifffile.TiffFile, shape: tuple[int, ...]) -> Geometry:
     spacing = _spacing_mm(file, len(shape))
     geometry = Geometry.pixels(shape)
-    if spacing is not None:
-        geometry = Geometry(shape=shape, spacing=spacing, origin=geometry.origin, direction=geometry.direction)
-    return Decoded(array=channels_first(array, last), geometry=geometry, has_alpha=last and bool(page.extrasamples))
+    if spacing is None:
+        return geometry
+    return Geometry(shape=shape, spacing=spacing, origin=geometry.origin, direction=geometry.direction)
 
 
 def _pixels(series: tifffile.TiffPageSeries, path: Path) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from autoseg.extensions import find
 from autoseg.losses.heads import Heads, entropy_scales
 from autoseg.losses.named import IN_PIECES, LOSSES, PIXEL_WEIGHTS, ScaleLoss
 from autoseg.losses.targets import Targets, expand_codes
@@ -25,7 +26,7 @@ class DeepSupervision(nn.Module):
     Parameters
     ----------
     name : str
-        A key of LOSSES.
+        A key of LOSSES, or a loss of another installed package.
     priors : sequence of float
         Share of pixels of each class.
     exclusive : bool
@@ -39,7 +40,7 @@ class DeepSupervision(nn.Module):
 
     def __init__(self, name: str, priors: Sequence[float], *, exclusive: bool, weights: Sequence[float] | None = None) -> None:
         super().__init__()
-        self.loss = LOSSES[name]
+        self.loss: ScaleLoss = find("losses", name, LOSSES)
         self.pieces: ScaleLoss | None = IN_PIECES.get(name)
         #: Compute the loss in pieces where that is the same: `step.arrange_loss` says so for a CPU.
         self.in_pieces = False

@@ -67,7 +67,10 @@ def step_key(stage: Stage) -> str:
         stage.patch, stage.batch, stage.network, stage.precision, stage.checkpointed_stages, stage.previous, recipe.loss, recipe.optimizer,
         recipe.ema, recipe.augmentation,
     )  # fmt: skip
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    # Only where there are such: keys of plans without them stay as they were.
+    added = (stage.network.kind, recipe.augmentation.transforms)
+    text = repr(parts) if added == ("unet", {}) else repr((*parts, *added))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def trace_step(

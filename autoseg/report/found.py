@@ -13,20 +13,20 @@ from autoseg.case import Dataset
 from autoseg.errors import AutosegError
 from autoseg.evaluate.label_files import JSON as LABEL_CHECK
 from autoseg.evaluate.label_files import LabelCheck
-from autoseg.evaluate.predictions import VALIDATION, Prediction, find_predictions
+from autoseg.evaluate.predictions import Prediction, find_predictions
 from autoseg.evaluate.summary import Summary, load_summary
 from autoseg.fingerprint import Fingerprint
 from autoseg.infer.expected import TABLE, read_expected
-from autoseg.infer.folds import SUMMARY, fold_of
+from autoseg.infer.folds import fold_of
 from autoseg.infer.record import RECORD
 from autoseg.io.json_files import load_json, read_plain_json
 from autoseg.io.layouts import read_dataset
+from autoseg.io.pseudonyms import Salt
 from autoseg.plan import Plan
 from autoseg.select.selection import Selection, load_selection
-from autoseg.workspace import Workspace
+from autoseg.workspace import METRICS, SUMMARY, VALIDATION, Workspace
 
 T = TypeVar("T")
-METRICS = "metrics.jsonl"
 #: Class -> Dice, low, high.
 Expected = dict[str, tuple[float, float, float]]
 
@@ -176,7 +176,7 @@ def find(place: Workspace, name: str, folder: Path) -> Found:
     best = runs[0].name if runs else ""
     return Found(
         name=name,
-        dataset=reader.read(folder, lambda path: read_dataset(path, name)),
+        dataset=reader.read(folder, lambda path: read_dataset(path, name, salt=Salt(place.salt_file, keep=False))),
         fingerprint=reader.read(place.fingerprint_file(name), lambda path: load_json(path, Fingerprint)),
         splits=splits if isinstance(splits, dict) else {},
         plans=tuple(sorted(read_plans, key=lambda plan: (not best.startswith(f"{plan.name}/"), plan.name))),

@@ -24,15 +24,13 @@ from autoseg.report.charts import box_plot, overlap_map
 from autoseg.report.found import Found, find
 from autoseg.report.outcomes import CaseRow
 from autoseg.report.pictures import Wish, draw_or_recall
-from autoseg.workspace import Workspace
+from autoseg.workspace import PICTURES, Workspace
 
 #: Bytes that the pictures of all cases may take; the page without them stays below 1 MB.
 PICTURE_BYTES = 18_500_000
 #: Cases that get a picture.
 MOST_PICTURES = 100
 WORST = 10
-#: Folder in results/NAME.
-KEPT = ".report"
 #: Cells of a larger heat map cannot be told apart, and their number grows with the square.
 MOST_CLASSES_IN_MAP = 80
 
@@ -80,7 +78,7 @@ def write_report(
     """
     found = find(place, name, folder)
     rows = outcomes.case_rows(found)
-    drawn, problems = draw(found, rows, pictures, workers, place.results(name) / KEPT, progress)
+    drawn, problems = draw(found, rows, pictures, workers, place.results(name) / PICTURES, progress)
     text = render(found, rows, drawn, problems)
     write_text(output, text)
     return Written(path=output, num_bytes=len(text.encode()), num_cases=len(rows), num_pictures=len(drawn))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from autoseg.ensemble import Bytes, Combination, combine_class, combine_exclusive, mix_exclusive
 from autoseg.geometry import Geometry
 from autoseg.infer.bits import BitMasks
-from autoseg.infer.case import Segmentation
 from autoseg.infer.decide import Kept, class_values
+from autoseg.infer.segmentation import Segmentation
 from autoseg.labels import LabelSpace
 from autoseg.postprocess import Cleaning, clean_map, clean_mask
 from autoseg.select.selection import Selection

@@ -9,14 +9,14 @@ from pathlib import Path
 from autoseg.case import Case
 from autoseg.checkpoint import read_plan
 from autoseg.errors import UsageError
-from autoseg.evaluate.predictions import VALIDATION, some_of
+from autoseg.evaluate.predictions import some_of
 from autoseg.infer.folds import CHECKPOINT, find_folds
 from autoseg.io.names import escape_name
 from autoseg.io.probabilities import SUFFIX
 from autoseg.labels import LabelSpace
 from autoseg.select.counting import JudgedCase
+from autoseg.workspace import PROBABILITIES, VALIDATION
 
-PROBABILITIES = "probabilities"
 #: Why a run is left out that a person leaves out.
 NOT_ASKED = "not among --members"
 VALIDATE_ANEW = "Delete that fold's summary.json and give the same train command again: it validates anew."

@@ -9,9 +9,9 @@ from autoseg.case import LoadedCase
 from autoseg.ensemble import HALF, Bytes
 from autoseg.errors import UsageError
 from autoseg.infer.cascade import prepare_stages, segment_stages
-from autoseg.infer.case import Segmentation
 from autoseg.infer.decide import Kept
 from autoseg.infer.load import Loaded
+from autoseg.infer.segmentation import Segmentation
 from autoseg.preprocess.prepared import Prepared
 from autoseg.select.apply import clean, decide
 from autoseg.select.selection import AGAIN, Selection

@@ -15,7 +15,7 @@ from autoseg.recipe import NO_AUGMENTATION, STRONG_AUGMENTATION, Augmentation
 #: Everything is drawn in every sample.
 ALWAYS = Augmentation(
     rotation_p=1, scaling_p=1, noise_p=1, blur_p=1, brightness_p=1, contrast_p=1, lowres_p=1, gamma_p=1, gamma_inverted_p=1, flip_p=1,
-    previous_morphology_p=1, previous_removal_p=1, elastic_p=1, grid_distortion_p=1, clahe_p=1, dropout_p=1,
+    previous_morphology_p=1, previous_removal_p=1, previous_refill_p=1, elastic_p=1, grid_distortion_p=1, clahe_p=1, dropout_p=1,
 )  # fmt: skip
 
 
@@ -57,10 +57,26 @@ def test_the_previous_stages_classes() -> None:
     assert {k for chosen in reshaped for k, _, _ in chosen} == set(range(8))
     assert {operation for chosen in reshaped for _, operation, _ in chosen} == {"erosion", "dilation", "opening", "closing"}
     assert {radius for chosen in reshaped for _, _, radius in chosen} == set(range(1, 9))
-    removed = [s.previous_removal for s in some if s.previous_removal]
-    assert len(removed) / 1000 == pytest.approx(a.previous_removal_p, abs=0.04)
-    assert {len(chosen) for chosen in removed} == {1, 2}  # a quarter of eight
-    assert all(draw((0, "0", k, 0), previous=1).previous_removal == (0,) for k in range(5))
+    thinned = [s.previous_removal for s in some if s.previous_removal]
+    assert len(thinned) / 1000 == pytest.approx(a.previous_removal_p, abs=0.04)
+    assert np.mean([len(chosen) for chosen in thinned]) == pytest.approx(4, abs=0.3)
+    assert {removal.channel for chosen in thinned for removal in chosen} == set(range(8))
+    picks = [removal.pick for chosen in thinned for removal in chosen]
+    assert min(picks) >= 0
+    assert max(picks) < 1
+    assert np.mean(picks) == pytest.approx(0.5, abs=0.05)
+    assert {removal.refill for chosen in thinned for removal in chosen} == {None}
+
+
+def test_a_component_that_is_refilled_goes_to_another_class() -> None:
+    often = replace(ALWAYS, previous_refill_p=0.5)
+    some = [removal for k in range(400) for removal in draw((0, "0", k, 0), often, previous=4).previous_removal]
+    given = [removal for removal in some if removal.refill is not None]
+    assert len(given) / len(some) == pytest.approx(0.5, abs=0.07)
+    assert {(removal.channel, removal.refill) for removal in given} == {(a, b) for a in range(4) for b in range(4) if a != b}
+    alone = [removal.refill for k in range(20) for removal in draw((0, "0", k, 0), often, previous=1).previous_removal]
+    assert alone
+    assert set(alone) == {None}
 
 
 def test_the_same_place_gives_the_same_draw_whatever_was_drawn_before() -> None:
@@ -83,7 +99,7 @@ PROBABILITIES = [field.name for field in fields(Augmentation) if field.name.ends
 @pytest.mark.parametrize("name", PROBABILITIES)
 def test_switching_one_transform_off_shifts_no_other(name: str) -> None:
     belongs = {"rotation_p": "matrix", "scaling_p": "matrix", "noise_p": "noise_std", "flip_p": "flips", "blur_p": "blur_sigma"}
-    belongs |= {"grid_distortion_p": "grid", "clahe_p": "clahe_clip"}
+    belongs |= {"grid_distortion_p": "grid", "clahe_p": "clahe_clip", "previous_refill_p": "previous_removal"}
     mine = belongs.get(name, name.removesuffix("_p"))
     changed, off_switch = set(), cast(dict[str, Any], {name: 0.0})
     for iteration in range(5):

@@ -110,10 +110,24 @@ def test_shapes_change_as_in_scipy(shape: tuple[int, ...], radius: int) -> None:
         np.testing.assert_array_equal(reshape(torch.from_numpy(x), operation, radius).numpy(), values)
 
 
-def test_only_the_drawn_classes_change_and_the_removed_are_empty() -> None:
+@pytest.mark.parametrize("operation", ["erosion", "dilation", "opening", "closing"])
+def test_slices_across_a_coarse_axis_are_changed_one_by_one(operation: Operation) -> None:
+    x = torch.from_numpy(np.random.default_rng(0).random((4, 9, 7)).astype(np.float32))
+    whole = reshape(x, operation, 2, coarse=0)
+    assert torch.equal(whole, torch.stack([reshape(part, operation, 2) for part in x]))
+    assert torch.equal(reshape(x.movedim(0, 1), operation, 2, coarse=1), whole.movedim(0, 1))
+
+
+def test_only_the_drawn_classes_change() -> None:
     previous = random_bytes((16, 16))
-    draw = small.neutral(previous_morphology=((0, "dilation", 2),), previous_removal=(2,))
+    draw = small.neutral(previous_morphology=((0, "dilation", 2),))
     got = channels(small.sample(classes=CLASSES, previous=previous, draw=draw), (16, 16))
     np.testing.assert_allclose(got[0], ndimage.maximum_filter(previous[0] / 255, 5, mode="nearest"), atol=1e-7)
-    np.testing.assert_allclose(got[1], previous[1] / 255, atol=1e-7)
-    assert not got[2].any()
+    np.testing.assert_allclose(got[1:], previous[1:] / 255, atol=1e-7)
+
+
+def test_the_coarse_axis_is_the_draws() -> None:
+    previous = random_bytes((4, 12, 12))
+    draw = small.neutral(previous_morphology=((1, "erosion", 1),), coarse_axis=0)
+    got = channels(small.sample((4, 12, 12), classes=CLASSES, previous=previous, draw=draw), (4, 12, 12))
+    np.testing.assert_allclose(got[1], ndimage.minimum_filter(previous[1] / 255, (1, 3, 3), mode="nearest"), atol=1e-7)

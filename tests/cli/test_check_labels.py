@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from autoseg.evaluate.label_files import LabelCheck
+from autoseg.io.json_files import load_json
+from autoseg.io.probabilities import write_probabilities
 from tests.cli.conftest import Autoseg
 from tests.evaluate.runs import stored_run
-from tests.io.make import make_masks, write_picture
+from tests.io.make import make_masks, square, write_picture
 
 
 def test_a_wrong_label_is_printed_and_written(tmp_path: Path, autoseg: Autoseg) -> None:
@@ -37,3 +40,16 @@ def test_options_of_a_run_belong_to_labels(tmp_path: Path, autoseg: Autoseg) -> 
     done = autoseg("check", "-d", "Two", "-w", tmp_path, "--config", "2d")
     assert done.code == 2
     assert "--labels, which is not given" in done.err
+
+
+def test_weak_nets_are_warned_of(tmp_path: Path, autoseg: Autoseg) -> None:
+    run = stored_run(tmp_path, cases=12)
+    done = autoseg("check", "-d", "Two", "-w", tmp_path, "--labels", "--workers", 1)
+    assert "weak nets" not in done.out
+    for case in range(8):  # b is not found in 8 of 12 cases
+        said = np.stack([0.9 * square(), np.zeros((6, 8))])
+        write_probabilities(run / f"fold{case % 2}/validation/probabilities/case{case}.prob", said)
+    done = autoseg("check", "-d", "Two", "-w", tmp_path, "--labels", "--workers", 1)
+    assert done.code == 0, done.err
+    assert "Warning: weak nets: the median out-of-fold Dice is below 0.67 in 1 of 2 classes (b 0.00)." in done.out
+    assert load_json(run / "label_check.json", LabelCheck).weak_classes == {"b": 0.0}

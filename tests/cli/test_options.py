@@ -34,6 +34,10 @@ OPTIONS = {
     "compare": {"--json"},
     "select": {"-d --dataset", "-w --workspace", "--members", "--workers"},
     "report": {"-d --dataset", "-o --output", "--pictures", "--workers", "-w --workspace"},
+    "status": {"-d --dataset", "-w --workspace", "--json"},
+    "clean": {"-d --dataset", "-w --workspace", "--prepared", "--probabilities", "--dry-run", "-y --yes"},
+    "info": {"-w --workspace", "--json"},
+    "completion": set(),
     "plan show": {"-d --dataset", "-w --workspace", "--json"},
     "plan list": {"-d --dataset", "-w --workspace"},
     "plan diff": {"-d --dataset", "-w --workspace", "--reasons"},
@@ -43,6 +47,7 @@ OPTIONS = {
 }  # fmt: skip
 ARGUMENTS = {
     "train": ["config", "folds"], "evaluate": ["pred", "truth"], "compare": ["run_a", "run_b"], "plan show": ["name"],
+    "completion": ["shell"],
     "plan diff": ["first", "second"],
 }  # fmt: skip
 

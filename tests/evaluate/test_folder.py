@@ -165,7 +165,7 @@ def test_processes_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     predictions = find_predictions(predict_masks(tmp_path / "out", tuple(f"case{k}" for k in range(4))))
     pairs = pair_up(predictions, raw.train)[0]
     alone = score_pairs(raw, pairs, Rules())
-    monkeypatch.setattr(parallel, "_pool_pays", lambda *given: True)
+    monkeypatch.setattr(parallel, "pool_pays", lambda *given: True)
     together = score_pairs(raw, pairs, Rules(), workers=2)
     assert [score.case for score in together] == [score.case for score in alone]
     for one, two in zip(alone, together, strict=True):

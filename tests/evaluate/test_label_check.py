@@ -3,7 +3,7 @@
 import numpy as np
 
 from autoseg.evaluate.contradictions import Evidence, weigh
-from autoseg.evaluate.label_check import Finding, find_contradictions
+from autoseg.evaluate.label_check import JUDGED_FROM, Finding, find_contradictions, weak_classes
 from autoseg.labels import Mask, encode_masks
 
 SHAPE = (32, 32)
@@ -97,3 +97,21 @@ def test_an_unsure_prediction_accuses_less_than_a_sure_one() -> None:
 def test_few_cases_are_judged_by_the_probabilities_alone() -> None:
     (found,) = find_contradictions([evidence(0, (RIGHT[1], RIGHT[0], RIGHT[2]))], CLASSES)
     assert found.expected == 2 * 230 / (230 + 255)
+
+
+def test_a_class_that_half_of_the_cases_miss_is_weak() -> None:
+    half = (box(2, 2, 6, 3), *RIGHT[1:])  # of Capitate: Dice 2/3 with RIGHT
+    third = (box(2, 2, 6, 2), *RIGHT[1:])  # 2 * 12 / (36 + 12) = 1/2
+    missed = [evidence(number, RIGHT, third) for number in range(6)]
+    found = [evidence(number, RIGHT) for number in range(6, 11)]
+    assert weak_classes([*missed, *found], CLASSES) == {"Capitate": 0.5}
+    assert weak_classes([*missed[:5], *found], CLASSES) == {}  # the median of five halves and five ones is 3/4
+    assert weak_classes([evidence(0, RIGHT, half)], CLASSES) == {}
+    assert weak_classes([evidence(0, half)], CLASSES) == {}
+    assert JUDGED_FROM == 2 / 3
+
+
+def test_the_weakest_comes_first_and_what_is_never_there_is_not_weak() -> None:
+    rare = (RIGHT[0], RIGHT[1], EMPTY)
+    predicted = (box(2, 2, 6, 2), box(20, 20), EMPTY)
+    assert weak_classes([evidence(0, rare, predicted)], CLASSES) == {"Hamate": 0.0, "Capitate": 0.5}

@@ -56,14 +56,14 @@ def test_quick_work_stays_in_this_process() -> None:
 
 
 def test_when_a_pool_pays() -> None:
-    assert not parallel._pool_pays(0.05, 40, 4)  # 2 s of work
-    assert parallel._pool_pays(0.5, 40, 4)
-    assert not parallel._pool_pays(30, 1, 4)
+    assert not parallel.pool_pays(0.05, 40, 4)  # 2 s of work
+    assert parallel.pool_pays(0.5, 40, 4)
+    assert not parallel.pool_pays(30, 1, 4)
 
 
 @pytest.mark.slow
 def test_slow_work_goes_to_a_pool_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_pool_pays", lambda seconds, left, workers: seconds > 0.01)
+    monkeypatch.setattr(parallel, "pool_pays", lambda seconds, left, workers: seconds > 0.01)
     seen: list[int] = []
     found = list(map_cases(slow_process, range(8), workers=2, progress=lambda done, total: seen.append(done)))
     assert [item for item, _ in found] == list(range(8))
@@ -73,14 +73,14 @@ def test_slow_work_goes_to_a_pool_in_order(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.slow
 def test_a_workers_error_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_pool_pays", lambda seconds, left, workers: True)
+    monkeypatch.setattr(parallel, "pool_pays", lambda seconds, left, workers: True)
     with pytest.raises(DataError, match="2: bad"):
         list(map_cases(fail, range(8), workers=2))
 
 
 @pytest.mark.slow
 def test_a_worker_that_dies_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_pool_pays", lambda seconds, left, workers: True)
+    monkeypatch.setattr(parallel, "pool_pays", lambda seconds, left, workers: True)
     with pytest.raises(RunError, match=r"^2: the process that worked on it ended with code 1, 2 times\. .*Finished cases are kept"):
         list(map_cases(die, range(8), workers=2))
 

@@ -9,8 +9,8 @@ import SimpleITK as sitk
 
 from autoseg.evaluate import evaluate_case
 from autoseg.fingerprint import measure
-from autoseg.infer.case import Segmentation
 from autoseg.infer.export import write_segmentation
+from autoseg.infer.segmentation import Segmentation
 from autoseg.io.cases import read_case
 from autoseg.io.layouts import read_dataset
 from autoseg.io.truth import read_truth

@@ -12,7 +12,8 @@ from tests.house.distributions import needed_by
 from tests.house.imports import read_imports, read_modules
 
 BARE = [
-    *("autoseg.errors", "autoseg.geometry", "autoseg.labels", "autoseg.case", "autoseg.recipe", "autoseg.budget", "autoseg.plan"),
+    *("autoseg.errors", "autoseg.extensions", "autoseg.geometry", "autoseg.labels", "autoseg.case"),
+    *("autoseg.recipe", "autoseg.budget", "autoseg.plan"),
     *("autoseg.nets", "autoseg.losses", "autoseg.optimizers", "autoseg.augment", "autoseg.step", "autoseg.memory", "autoseg.stopwatch"),
     "autoseg.infer.tiling",
 ]

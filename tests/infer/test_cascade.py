@@ -13,10 +13,11 @@ from autoseg.case import Case, LoadedCase
 from autoseg.errors import UsageError
 from autoseg.geometry import Geometry
 from autoseg.infer.cascade import prepare_stages, segment_stages
-from autoseg.infer.case import Model, Previous, Segmentation
+from autoseg.infer.case import Model, Previous
 from autoseg.infer.load import find_previous
 from autoseg.infer.nets import plan_window
 from autoseg.infer.record import checksum
+from autoseg.infer.segmentation import Segmentation
 from autoseg.labels import LabelSpace
 from autoseg.plan import Plan
 from tests.infer.plans import EXCLUSIVE, OVERLAPPING, tiny_plan

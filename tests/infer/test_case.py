@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from autoseg.case import Case, LoadedCase
 from autoseg.geometry import Geometry
-from autoseg.infer.case import Model, Segmentation, segment
+from autoseg.infer.case import Model, segment
 from autoseg.infer.decide import Kept
 from autoseg.infer.nets import head_swap, load_net, plan_window
+from autoseg.infer.segmentation import Segmentation
 from autoseg.labels import LabelSpace
 from autoseg.plan import Plan
 from autoseg.preprocess.prepare import prepare

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.infer import certainty as module
+from autoseg.infer import sums as module
 from autoseg.infer.blend import Band
-from autoseg.infer.certainty import Certainty, Sums, Tally, certainty_of_bytes, decided_masks, sums_of
+from autoseg.infer.certainty import Certainty, Sums, certainty_of_bytes, decided_masks
+from autoseg.infer.sums import Tally, sums_of
 
 
 def two_classes() -> torch.Tensor:

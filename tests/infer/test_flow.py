@@ -1,11 +1,17 @@
 """Cases through reading, prediction and writing: order, groups, failures, and how many lie in memory."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from autoseg.case import Case
+from autoseg.infer import flow as module
 from autoseg.infer.flow import Steps, flow
 
 
@@ -49,8 +55,15 @@ class Record:
         with self.lock:
             self.written.append(case.name)
 
-    def run(self, num: int, *, batch: int, writers: int = 2) -> dict[str, str]:
-        steps = Steps(read=self.read, num_tiles=lambda _: self.tiles, predict=self.predict, write=self.write)
+    def steps(self, **changes: Any) -> Steps[int, int]:
+        given: dict[str, Any] = {
+            "read": self.read, "num_tiles": lambda _: self.tiles, "predict": self.predict, "write": self.write,
+            "num_bytes": lambda _: 0, "result_bytes": lambda _: 0,
+        }  # fmt: skip
+        return Steps(**{**given, **changes})
+
+    def run(self, num: int, *, batch: int, writers: int = 2, **changes: Any) -> dict[str, str]:
+        steps = self.steps(**changes)
         return {case.name: str(error or "") for case, error in flow(cases(num), steps, batch=batch, writers=writers)}
 
 
@@ -91,8 +104,7 @@ def test_results_wait_for_writers() -> None:
         ready.wait(10)
         plain(case, result)
 
-    steps = Steps(read=record.read, num_tiles=lambda _: 1, predict=record.predict, write=slow)
-    found = flow(cases(9), steps, batch=1, writers=2)
+    found = flow(cases(9), record.steps(write=slow), batch=1, writers=2)
     worker = threading.Thread(target=lambda: list(found))
     worker.start()
     started.wait(10)
@@ -101,3 +113,95 @@ def test_results_wait_for_writers() -> None:
     ready.set()
     worker.join(10)
     assert len(record.written) == 9
+
+
+def test_large_images_behind_small_ones_are_not_read_ahead_as_those_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight of one tile fill a batch, and as many are read ahead; those behind them have 100 bytes and 8 tiles each."""
+    monkeypatch.setattr(module, "MOST_BYTES", 150)
+    record, held, most = Record(1), set[int](), 0
+    gate = threading.Event()
+    sizes = {number: (1, 1) if number < 8 else (8, 100) for number in range(20)}
+
+    def read(case: Case) -> int:
+        nonlocal most
+        number = record.read(case)
+        with record.lock:
+            held.add(number)
+            most = max(most, sum(sizes[each][1] for each in held))
+            if number == 9:
+                gate.set()
+        return number
+
+    def predict(group: Sequence[int]) -> Iterator[int]:
+        # Nothing of the small group is done before the reader has gone as far as it may.
+        if group[0] == 0:
+            assert gate.wait(10)
+            threading.Event().wait(0.1)  # and no further
+        for number in group:
+            yield from record.predict([number])
+            with record.lock:
+                held.discard(number)
+
+    changes = {"read": read, "predict": predict, "num_tiles": lambda number: sizes[number][0], "num_bytes": lambda number: sizes[number][1]}
+    assert record.run(20, batch=8, **changes) == dict.fromkeys(map(str, range(20)), "")
+    assert len(record.groups) == 8 + 12  # one call of Record.predict for each
+    # The eight small ones and two large ones (the second begun at 100 < 150 bytes); of large ones alone one in hand and two ahead.
+    assert most <= 300
+
+
+def test_large_results_are_written_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_BYTES", 150)
+    record, now, most = Record(1), 0, 0
+
+    def write(case: Case, result: int) -> None:
+        nonlocal now, most
+        with record.lock:
+            now += 1
+            most = max(most, now)
+        threading.Event().wait(0.01)
+        record.write(case, result)
+        with record.lock:
+            now -= 1
+
+    record.run(6, batch=1, writers=4, write=write, result_bytes=lambda _: 100)
+    assert most == 1
+    record.run(6, batch=1, writers=4, write=write, result_bytes=lambda _: 10)
+    assert most > 1
+
+
+@pytest.mark.parametrize("where", ["read", "predict", "write"])
+def test_a_case_that_failed_is_let_go(where: str) -> None:
+    """Its image and its result are gone when the next case is asked for, whatever the error's traceback passed through."""
+    left: list[weakref.ref[NDArray[np.uint8]]] = []
+
+    def fail_with(image: NDArray[np.uint8], here: str) -> NDArray[np.uint8]:
+        left.append(weakref.ref(image))
+        try:
+            if here == where:
+                raise KeyError(here)
+        except KeyError as error:
+            raise ValueError(here) from error  # the first error's frames hold the image, too
+        return image
+
+    def predict(images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        for image in images:
+            yield fail_with(image.copy(), "predict")
+
+    def write(case: Case, image: NDArray[np.uint8]) -> None:
+        fail_with(image.copy(), "write")
+
+    steps: Steps[NDArray[np.uint8], NDArray[np.uint8]] = Steps(
+        read=lambda case: fail_with(np.zeros(4, np.uint8), "read"), num_tiles=lambda _: 1, predict=predict, write=write,
+        num_bytes=lambda image: image.nbytes, result_bytes=lambda image: image.nbytes,
+    )  # fmt: skip
+    gc.disable()
+    try:
+        found = flow(cases(1), steps, batch=1)
+        _, error = next(found)
+        assert isinstance(error, ValueError)
+        assert left
+        assert [ref for ref in left if ref() is not None] == []
+        assert error.__traceback__ is not None  # where it came from can still be shown
+        found.close()
+    finally:
+        gc.enable()

@@ -11,8 +11,8 @@ from PIL import Image
 from autoseg.case import Case
 from autoseg.errors import UsageError
 from autoseg.geometry import Geometry
-from autoseg.infer.case import Segmentation
 from autoseg.infer.formats import FORMATS, Coco, Rle, choose_formats, parse_formats, read_segmentation
+from autoseg.infer.segmentation import Segmentation
 from autoseg.io.cases import read_case
 from autoseg.io.layouts import read_dataset
 from autoseg.io.polygons import draw_class, read_polygons

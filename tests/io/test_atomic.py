@@ -1,10 +1,20 @@
+import errno
+import os
+import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from autoseg.io.atomic import replacing, replacing_folder, write_text
+from autoseg.io.atomic import replacing, replacing_folder, write_once, write_text
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_a_file_is_replaced_at_the_end(tmp_path: Path) -> None:
@@ -37,6 +47,42 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
         with replacing_folder(tmp_path / "f") as temporary:
             write_text(temporary / f"{name}.txt", name)
     assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["f", "f/new.txt"]
+
+
+@pytest.fixture(params=[0o022, 0o002, 0o077])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_permissions_follow_the_umask_whatever_the_writer_does(tmp_path: Path, umask: int) -> None:
+    with replacing(tmp_path / "net.safetensors") as temporary:
+        save_file({"x": torch.zeros(2)}, temporary)
+    with replacing(tmp_path / "private.txt") as temporary:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600))
+    write_text(tmp_path / "a.txt", "usual")
+    with replacing_folder(tmp_path / "folder") as temporary:
+        (temporary / "b.txt").touch()
+    assert {path.name: mode_of(path) for path in tmp_path.rglob("*")} == {
+        **dict.fromkeys(("net.safetensors", "private.txt", "a.txt", "b.txt"), 0o666 & ~umask),
+        "folder": 0o777 & ~umask,
+    }
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_is_written_once_stays_and_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    def refused(source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    path = tmp_path / "deep" / "key"
+    for text in (b"first", b"second"):
+        write_once(path, text)
+    assert path.read_bytes() == b"first"
+    assert mode_of(path) == 0o600
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_small_modules_load_no_image_library() -> None:

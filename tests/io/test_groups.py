@@ -9,6 +9,7 @@ from autoseg.case import Case, Dataset
 from autoseg.errors import UsageError
 from autoseg.io.groups import describe_groups, group_by_name, partition
 from autoseg.io.layouts import read_dataset
+from autoseg.io.pseudonyms import Salt
 from tests.io.make import RAMP, make_handbone, square, write_json, write_picture
 
 
@@ -74,8 +75,14 @@ def test_patients_of_dicom_files(tmp_path: Path) -> None:
     for name, patient in patients.items():
         write_dicom(tmp_path / f"imagesTr/{name}.dcm", patient)
         write_picture(tmp_path / f"labelsTr/{name}.png", square())
-    groups = {case.name: case.group for case in read_dataset(tmp_path).train}
-    assert groups == {"a": "patient 1", "b": "patient 2", "c": "patient 1", "d": None, "e": "patient 2"}
+    salt = Salt(tmp_path / "salt")
+    groups = {case.name: case.group for case in read_dataset(tmp_path, salt=salt).train}
+    kim, nine = salt.hashed("17 KIM"), salt.hashed("9")
+    assert groups == {"a": kim, "b": nine, "c": kim, "d": None, "e": nine}
+    assert partition(list(groups.items())) == {frozenset("ac"), frozenset("be")}
+    others = {case.name: case.group for case in read_dataset(tmp_path).train}
+    assert partition(list(others.items())) == partition(list(groups.items()))
+    assert not {name for name in others.values() if name} & {kim, nine}
     write_json(tmp_path / "dataset.json", {"groups": {"a": "x", "b": "x"}})  # what a person says wins
     assert [case.group for case in read_dataset(tmp_path).train] == ["x", "x", None, None, None]
 
@@ -85,7 +92,8 @@ def test_a_damaged_dicom_file_has_no_patient(tmp_path: Path) -> None:
     (tmp_path / "imagesTr/b.dcm").write_bytes(b"\0" * 128 + b"DICM")
     for name in "ab":
         write_picture(tmp_path / f"labelsTr/{name}.png", square())
-    assert [case.group for case in read_dataset(tmp_path).train] == ["patient 1", None]
+    salt = Salt(tmp_path / "salt")
+    assert [case.group for case in read_dataset(tmp_path, salt=salt).train] == [salt.hashed("1"), None]
 
 
 def test_person_folders_and_patients_without_one(tmp_path: Path) -> None:
@@ -94,6 +102,7 @@ def test_person_folders_and_patients_without_one(tmp_path: Path) -> None:
         write_dicom(root / f"train/DCM/{name}.dcm", "7")
         source = root / "train/outputs_json/ID001/image001_R.json"
         (root / f"train/outputs_json/{name}.json").write_bytes(source.read_bytes())
-    groups = {case.name: case.group for case in read_dataset(root).train}
-    assert groups["x"] == groups["y"] == "patient 1"
+    salt = Salt(tmp_path / "salt")
+    groups = {case.name: case.group for case in read_dataset(root, salt=salt).train}
+    assert groups["x"] == groups["y"] == salt.hashed("7")
     assert (groups["image001_R"], groups["image002_L"]) == ("ID001", "ID002")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg import extensions
 from autoseg.case import Case, Dataset
 from autoseg.errors import DataError, UsageError
 from autoseg.io import layouts
@@ -202,9 +203,10 @@ class TextLayout(Layout):
 
 
 def test_another_package_adds_a_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint(name="text", value=f"{__name__}:TextLayout", group=layouts.ENTRY_POINTS)
+    point = EntryPoint(name="text", value=f"{__name__}:TextLayout", group="autoseg.layouts")
     monkeypatch.setattr(EntryPoint, "load", lambda self: TextLayout)
-    monkeypatch.setattr(layouts, "entry_points", lambda *, group: [point] if group == "autoseg.layouts" else [])
+    monkeypatch.setattr(layouts, "installed", lambda kind: {"text": point})
+    monkeypatch.setattr(extensions, "installed", lambda kind: {"text": point})
     (tmp_path / "images.txt").write_text("a.png b.png", encoding="utf-8")
     dataset = read_dataset(tmp_path)
     assert (dataset.layout, names(dataset)) == ("text", ["a.png", "b.png"])

@@ -15,6 +15,7 @@ from autoseg.io.cases import read_case
 from autoseg.io.images import read_image
 from autoseg.io.inputs import find_inputs
 from autoseg.io.layouts import read_dataset
+from autoseg.io.pseudonyms import Salt
 from autoseg.io.writers import output_suffix, write_map
 from tests.io.dicom import write_dicom, write_series
 from tests.io.make import RAMP, write_volume
@@ -91,10 +92,11 @@ def test_a_series_to_train_on(tmp_path: Path) -> None:
         write_series(tmp_path / f"imagesTr/{name}", VOLUME, {0x0010_0020: f"patient of {name}"})
         labels = (VOLUME > 2000).astype(np.uint8)
         write_volume(tmp_path / f"labelsTr/{name}.nii.gz", labels, spacing=(0.4, 0.5, 2.5), origin=(-10, -20, 5))
-    dataset = read_dataset(tmp_path)
+    salt = Salt(tmp_path / "salt")
+    dataset = read_dataset(tmp_path, salt=salt)
     assert [(case.name, case.images, case.group) for case in dataset.train] == [
-        ("a", (tmp_path / "imagesTr/a",), "patient 1"),
-        ("b", (tmp_path / "imagesTr/b",), "patient 2"),
+        ("a", (tmp_path / "imagesTr/a",), salt.hashed("patient of a")),
+        ("b", (tmp_path / "imagesTr/b",), salt.hashed("patient of b")),
     ]
     labels_read = read_case(dataset, dataset.train[0]).labels
     assert labels_read is not None

@@ -15,7 +15,7 @@ from tests import small
 from tests.losses.make import Array, heads, labelled, logits_of, pixels, targets_of
 
 #: Each loss with the kinds of classes that it is for.
-KINDS = [(name, exclusive) for name in LOSSES for exclusive in (False, True) if LOSS_FOR.get(name, exclusive) == exclusive]  # type: ignore[call-overload]
+KINDS = [(name, exclusive) for name in LOSSES for exclusive in (False, True) if LOSS_FOR.get(name, exclusive) == exclusive]
 kinds = pytest.mark.parametrize(("name", "exclusive"), KINDS)
 
 

@@ -10,7 +10,7 @@ import pytest
 from autoseg.report import page, write_report
 from autoseg.report.found import find
 from autoseg.report.outcomes import CaseRow, case_rows
-from autoseg.workspace import Workspace
+from autoseg.workspace import PICTURES, Workspace
 from tests.report.make import CLASSES, EVIL_CASE, EVIL_CLASS, make_raw, make_workspace
 
 
@@ -114,7 +114,7 @@ def test_as_many_pictures_as_are_asked_for_the_worst_first(place: Workspace) -> 
 
 
 def test_pictures_are_kept_until_their_files_change(place: Workspace) -> None:
-    kept = place.results("Evil") / page.KEPT
+    kept = place.results("Evil") / PICTURES
     first = written(place)
     before = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
     assert len(before) == 4

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from autoseg.ensemble import Combination
 from autoseg.errors import FileFormatError, UsageError
 from autoseg.geometry import Geometry
-from autoseg.infer.case import Segmentation
 from autoseg.infer.folds import find_folds
 from autoseg.infer.record import checksum
+from autoseg.infer.segmentation import Segmentation
 from autoseg.labels import LabelSpace
 from autoseg.metrics.paired import Paired
 from autoseg.postprocess import Cleaning, clean_map, clean_mask

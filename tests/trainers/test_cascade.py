@@ -18,9 +18,10 @@ from autoseg.cli import cli
 from autoseg.cli.screen import Screen
 from autoseg.errors import RunError, UsageError
 from autoseg.geometry import Geometry
-from autoseg.infer.case import Model, Segmentation, segment
+from autoseg.infer.case import Model, segment
 from autoseg.infer.nets import load_net, plan_window
 from autoseg.infer.record import checksum
+from autoseg.infer.segmentation import Segmentation
 from autoseg.io.json_files import load_json
 from autoseg.io.probabilities import read_probabilities
 from autoseg.planners.folds import Splits

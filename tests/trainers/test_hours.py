@@ -21,12 +21,13 @@ from autoseg.planners.folds import Splits
 from autoseg.preprocess.store import PreparedStore, plan_key
 from autoseg.trainers import FoldCases, Job
 from autoseg.trainers.clock import Clock
-from autoseg.trainers.fit import Fit, Watch
+from autoseg.trainers.fit import Fit
 from autoseg.trainers.hours import fold_share_s
 from autoseg.trainers.launch import train_fold
 from autoseg.trainers.run import RunFolder, TimeSpent
 from autoseg.trainers.sampler import Sampler
 from autoseg.trainers.state import FitSettings
+from autoseg.trainers.watch import Watch
 from autoseg.workspace import Workspace
 from tests import small
 from tests.trainers.make import NAME

@@ -1,6 +1,7 @@
 """A loss that is not finite changes nothing; ten in a row go back to the last checkpoint with half the rate."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ import torch
 
 from autoseg.checkpoint import Checkpoint, load_checkpoint
 from autoseg.cli import cli
+from autoseg.cli.screen import Screen
 from autoseg.errors import RunError
+from autoseg.io.interrupt import Interrupted
 from autoseg.losses import DeepSupervision
 from autoseg.recipe import OptimizerName
-from autoseg.step import build_learner, training_step
-from autoseg.trainers import fit
+from autoseg.step import Learner, build_learner, training_step
+from autoseg.trainers import fit, readings, state
+from autoseg.trainers.clock import Clock
+from autoseg.trainers.fit import Fit
 from autoseg.trainers.run import RunFolder
 from tests import small
 from tests.trainers.make import NAME
@@ -23,6 +28,19 @@ COMMAND = ["train", "2d", "fold0", "--epochs", "6", "--iterations-per-epoch", "5
 
 def train(workspace: Path) -> None:
     cli.main([*COMMAND, "-w", str(workspace)], standalone_mode=False)
+
+
+def capture(monkeypatch: pytest.MonkeyPatch) -> list[Fit]:
+    """The trainings that are begun from here on."""
+    begun: list[Fit] = []
+    begin = Fit.__init__
+
+    def noted(self: Fit, *arguments: Any) -> None:
+        begin(self, *arguments)
+        begun.append(self)
+
+    monkeypatch.setattr(Fit, "__init__", noted)
+    return begun
 
 
 def run_of(workspace: Path) -> RunFolder:
@@ -95,7 +113,7 @@ def test_ten_in_a_row_go_back_with_half_the_rate(
     train(workspace)
     progress = last(workspace).progress
     assert (progress["went_back"], progress["lr_factor"], progress["iteration"]) == (1, 0.5, 30)
-    words = "the loss of 10 steps in a row was not finite, up to iteration 19. The training goes on from iteration 9, the last checkpoint,"
+    words = "the loss of 10 steps in a row was not finite, up to iteration 19. The training goes on from iteration 8, the last checkpoint,"
     assert words in capsys.readouterr().out
     assert words in (run_of(workspace).path / "log.txt").read_text(encoding="utf-8")
     rows = metrics(workspace)
@@ -112,5 +130,141 @@ def test_before_the_first_checkpoint_it_begins_anew(workspace: Path, monkeypatch
 
 def test_what_never_becomes_finite_ends(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, set(range(1, 1000)))
-    with pytest.raises(RunError, match=r"the loss is not finite, at iteration 11 again and with 1/32 of the rate\. Look for images"):
+    words = r"the loss of 10 steps in a row was not finite, at iteration 11 again and with 1/32 of the rate\. Look for images"
+    with pytest.raises(RunError, match=words):
+        train(workspace)
+
+
+def finite(workspace: Path) -> bool:
+    return all(torch.isfinite(value).all() for value in last(workspace).weights.values())
+
+
+def test_images_that_spoil_the_last_steps_do_not_undo_the_training(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(monkeypatch, {28, 29, 30})
+    train(workspace)
+    progress = last(workspace).progress
+    assert (progress["went_back"], progress["iteration"], progress["skipped_in_a_row"]) == (0, 30, 0)
+    assert finite(workspace)
+    log = (run_of(workspace).path / "log.txt").read_text(encoding="utf-8")
+    assert "the loss of the last 3 steps were not finite; what was learned before them stands" in log
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_weights_that_spoil_the_last_steps_are_given_up(workspace: Path, monkeypatch: pytest.MonkeyPatch, saved: bool) -> None:
+    if saved:
+        monkeypatch.setattr(fit, "CHECKPOINT_EVERY_S", -1.0)
+        monkeypatch.setattr(fit, "CHECKPOINT_EPOCH_S", -1.0)
+    begun, steps = capture(monkeypatch), 0
+
+    def step(self: Screen, *arguments: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 27:
+            with torch.no_grad():  # an update that went wrong
+                for parameter in begun[0].learner.net.parameters():
+                    parameter.fill_(3e38)
+
+    monkeypatch.setattr(Screen, "step", step)
+    monkeypatch.setattr(Fit, "_is_doubtful", lambda self: False)
+    train(workspace)
+    progress = last(workspace).progress
+    assert (progress["went_back"], progress["lr_factor"], progress["iteration"]) == (1, 0.5, 30)
+    assert finite(workspace)
+    log = (run_of(workspace).path / "log.txt").read_text(encoding="utf-8")
+    assert f"not finite, up to iteration 30. The training goes on from iteration {26 if saved else 0}, the last checkpoint" in log
+
+
+def test_a_training_that_learned_nothing_does_not_end_well(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(monkeypatch, set(range(1, 1000)))
+    short = ["train", "2d", "fold0", "--epochs", "1", "--iterations-per-epoch", "4", "-w", str(workspace)]
+    with pytest.raises(RunError, match="the loss of the last 4 steps were not finite, at iteration 4 again and with 1/32 of the rate"):
+        cli.main(short, standalone_mode=False)
+
+
+def test_where_no_time_is_left_the_last_checkpoint_stands(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "CHECKPOINT_EVERY_S", -1.0)
+    spoil(monkeypatch, set(range(9, 1000)))
+    monkeypatch.setattr(Fit, "_is_sound", lambda self: False)
+    # The time is up after twelve steps.
+    monkeypatch.setattr(Clock, "progress", lambda self, iteration: min(1.0, iteration / 12) if not begun[0].progress.went_back else 1.0)
+    begun = capture(monkeypatch)
+    train(workspace)
+    assert last(workspace).progress["iteration"] == 8
+    assert run_of(workspace).summary.is_file()
+
+
+@pytest.mark.parametrize("by", ["boundary", "watcher"])
+def test_a_stop_among_them_keeps_the_last_good_state(workspace: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    monkeypatch.setattr(fit, "CHECKPOINT_EVERY_S", -1.0)
+    begun, steps, said = capture(monkeypatch), 0, []
+
+    def step(self: Screen, *arguments: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 12:
+            if by == "watcher":
+                said.append(begun[0]._abandon())
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        spoil(patch, set(range(9, 14)))
+        patch.setattr(Screen, "step", step)
+        with pytest.raises(Interrupted, match=r"Stopped at iteration 8; .*fold0 holds it"):
+            train(workspace)
+    if by == "watcher":
+        assert "Stopped while losses were not finite" in said[0]
+        assert "fold0 keeps the state from before. The same command continues" in said[0]
+    assert (last(workspace).progress["iteration"], last(workspace).progress["skipped_in_a_row"]) == (8, 0)
+    train(workspace)
+    assert last(workspace).progress["iteration"] == 30
+
+
+def scaled(monkeypatch: pytest.MonkeyPatch, overflowing: set[int]) -> None:
+    """Train as in fp16 on CUDA, with a scaler; the gradients of some steps, counted from 1, are not finite at any scale."""
+    build, forward, num = state.build_learner, DeepSupervision.forward, 0
+
+    def built(*arguments: Any, **options: Any) -> Learner:
+        learner = build(*arguments, **options)
+        learner.scaler = torch.amp.GradScaler("cpu")
+        return learner
+
+    def spoiled(self: DeepSupervision, *arguments: Any) -> torch.Tensor:
+        nonlocal num
+        loss = forward(self, *arguments)
+        if type(loss) is torch.Tensor and loss.requires_grad:
+            num += 1
+            if num in overflowing:
+                loss.register_hook(lambda gradient: gradient * float("inf"))
+        return loss
+
+    monkeypatch.setattr(state, "build_learner", built)
+    monkeypatch.setattr(DeepSupervision, "forward", spoiled)
+
+
+def test_a_scaler_that_looks_for_its_scale_is_left_alone(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scaled(monkeypatch, set(range(1, 17)))
+    train(workspace)
+    progress = last(workspace).progress
+    assert (progress["went_back"], progress["overflows_in_a_row"], progress["iteration"]) == (0, 0, 30)
+    assert progress["scaler"]["scale"] == 1.0  # 2**16 halved 16 times
+    assert not any("skipped" in row for row in metrics(workspace))
+
+
+def test_gradients_that_no_scale_makes_finite_go_back(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(readings, "BAD_SCALES", 20)
+    scaled(monkeypatch, set(range(1, 21)))
+    train(workspace)
+    progress = last(workspace).progress
+    assert (progress["went_back"], progress["lr_factor"], progress["iteration"]) == (1, 0.5, 30)
+    assert progress["scaler"]["scale"] == 2.0**16
+    words = "the gradients of 20 steps in a row were not finite in fp16, whatever the loss was scaled by, up to iteration 21."
+    assert words in capsys.readouterr().out
+
+
+def test_gradients_that_never_become_finite_end(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readings, "BAD_SCALES", 12)
+    scaled(monkeypatch, set(range(1, 1000)))
+    with pytest.raises(RunError, match=r"of 12 steps in a row were not finite in fp16.*or in fp32 \(plan_and_preprocess --set CONFIG"):
         train(workspace)

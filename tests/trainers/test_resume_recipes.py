@@ -16,10 +16,11 @@ from autoseg.preprocess.store import PreparedStore, plan_key
 from autoseg.recipe import AUGMENTATIONS, OptimizerName
 from autoseg.trainers import fit
 from autoseg.trainers.clock import Clock
-from autoseg.trainers.fit import Fit, Watch
+from autoseg.trainers.fit import Fit
 from autoseg.trainers.run import RunFolder
 from autoseg.trainers.sampler import Sampler
 from autoseg.trainers.state import FitSettings
+from autoseg.trainers.watch import Watch
 from autoseg.workspace import Workspace
 from tests import small
 from tests.trainers.make import NAME

@@ -16,7 +16,7 @@ from autoseg.plan import Stage
 from autoseg.preprocess.prepare import prepare
 from autoseg.preprocess.previous_store import PreviousStore
 from autoseg.preprocess.store import PreparedStore
-from autoseg.recipe import Augmentation
+from autoseg.recipe import NO_AUGMENTATION, Augmentation
 from autoseg.trainers.sampler import Sampler, read_mirrored
 from tests import small
 from tests.fingerprint.make import loaded
@@ -192,7 +192,8 @@ def test_slices_of_volumes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(20, 14), (6, 20, 18)])
 def test_the_previous_stages_channels_are_cut_like_the_image(tmp_path: Path, shape: tuple[int, ...]) -> None:
     # Smaller than the patch, turned and scaled: boxes reach far beyond the borders.
-    changes = {"previous": "2d_lowres", "network": small.network(in_channels=3), "recipe": small.recipe(augmentation=Augmentation())}
+    whole = small.recipe(augmentation=Augmentation(previous_removal_p=0))
+    changes = {"previous": "2d_lowres", "network": small.network(in_channels=3), "recipe": whole}
     plain = sampler(tmp_path / "cases", shape=shape, points=[tuple(n // 2 for n in shape)], **changes)
     channels = PreviousStore(tmp_path / "previous")
     position = (position_image(shape)[0] % 251).astype(np.uint8)
@@ -206,6 +207,29 @@ def test_the_previous_stages_channels_are_cut_like_the_image(tmp_path: Path, sha
         np.testing.assert_array_equal(sample.previous[0], numbers(sample) % 251)
         np.testing.assert_array_equal(sample.previous[1], 255 - sample.previous[0])
     assert any(sample.draw.previous_morphology for k in range(10) for sample in one.batch(k))
+
+
+def test_components_go_missing_from_what_is_cut_and_not_from_what_is_stored(tmp_path: Path) -> None:
+    plain = sampler(tmp_path / "cases", previous="2d_lowres", network=small.network(in_channels=3))
+    channels = PreviousStore(tmp_path / "previous")
+    said = np.zeros((2, 40, 30), np.uint8)
+    said[:, ::9, ::9] = 200  # single pixels: each is a component
+    for name in CASES:
+        channels.write(name, said, key="k", sliced=False)
+    there = replace(plain, store=PreparedStore(plain.store.folder, channels))
+    recipe = small.recipe(augmentation=replace(NO_AUGMENTATION, previous_removal_p=1.0))
+    thinning = replace(there, stage=replace(there.stage, recipe=recipe))
+    seen = set()
+    for k in range(6):
+        for all_of_it, thinned, again in zip(there.batch(k), thinning.batch(k), thinning.batch(k), strict=True):
+            assert all_of_it.previous is not None
+            assert thinned.previous is not None
+            assert equal(thinned, again)
+            lost = (all_of_it.previous > thinned.previous).sum(axis=(1, 2)).tolist()
+            assert lost == [int(channel in {r.channel for r in thinned.draw.previous_removal}) for channel in range(2)]
+            seen |= set(lost)
+    assert seen == {0, 1}
+    np.testing.assert_array_equal(channels.open(CASES[0])[:], said)
 
 
 def test_a_cascade_draws_places_as_its_single_stage_does(tmp_path: Path) -> None:

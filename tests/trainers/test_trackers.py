@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from autoseg import extensions
 from autoseg.cli import cli
 from autoseg.errors import UsageError
-from autoseg.trainers import trackers
 from autoseg.trainers.trackers import TRACKERS, TrackedRun, Tracker, Trackers, find_tracker
 from tests.trainers.make import NAME
 
@@ -158,8 +158,9 @@ def test_one_that_cannot_begin_ends_the_command(recorder: Recorder, monkeypatch:
 
 def test_other_packages_add_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     point = SimpleNamespace(name="theirs", load=lambda: Failing)
-    taken = EntryPoint(name="wandb", value="nowhere:Nothing", group=trackers.ENTRY_POINTS)
-    monkeypatch.setattr(trackers, "entry_points", lambda group: [point, taken] if group == "autoseg.trackers" else [])
+    taken = EntryPoint(name="wandb", value="nowhere:Nothing", group="autoseg.trackers")
+    monkeypatch.setattr(extensions, "installed", lambda kind: {"theirs": point, "wandb": taken} if kind == "trackers" else {})
+    assert find_tracker("wandb") is not Failing
     assert find_tracker("theirs") is Failing
 
 

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from dataclasses import replace
 from pathlib import Path
 
 from autoseg.case import Dataset
 from autoseg.errors import UsageError
+from autoseg.extensions import find, installed
 from autoseg.io.layouts.base import Layout
 from autoseg.io.layouts.coco import CocoLayout
 from autoseg.io.layouts.folders import FoldersLayout
 from autoseg.io.layouts.handbone import HandBoneLayout
 from autoseg.io.layouts.labelme import LabelMeLayout
+from autoseg.io.layouts.patients import in_patients
+from autoseg.io.pseudonyms import Salt
 
-#: Name -> reader. Other packages add theirs, a Layout class, under the entry-point group of that name.
+#: Name -> reader. Other packages add theirs, a Layout class, under the entry-point group autoseg.layouts.
 LAYOUTS: dict[str, Layout] = {
     "folders": FoldersLayout(),
     "handbone": HandBoneLayout(),
     "coco": CocoLayout(),
     "labelme": LabelMeLayout(),
 }
-ENTRY_POINTS = "autoseg.layouts"
 
 
 def known_layouts() -> dict[str, Layout]:
     """The layouts of autoseg and of other installed packages; a name of autoseg's own cannot be taken."""
-    others = {point.name: point.load()() for point in entry_points(group=ENTRY_POINTS) if point.name not in LAYOUTS}
-    return LAYOUTS | others
+    others: dict[str, type[Layout]] = {}
+    return LAYOUTS | {name: find("layouts", name, others)() for name in installed("layouts") if name not in LAYOUTS}
 
 
-def read_dataset(folder: Path, name: str | None = None, *, layout: str | None = None) -> Dataset:
+def read_dataset(folder: Path, name: str | None = None, *, layout: str | None = None, salt: Salt | None = None) -> Dataset:
     """The raw data set in a folder, in the layout it has.
 
     Parameters
@@ -39,6 +41,8 @@ def read_dataset(folder: Path, name: str | None = None, *, layout: str | None = 
         Its name; the folder's if not given.
     layout : str, optional
         Name of the layout; the first that recognises the folder if not given.
+    salt : Salt, optional
+        Of the workspace: makes names of patients out of DICOM's PatientID. Without one they are other names each time.
 
     Raises
     ------
@@ -57,4 +61,5 @@ def read_dataset(folder: Path, name: str | None = None, *, layout: str | None = 
         state = "is empty" if not any(folder.iterdir()) else "holds no data set in a known layout"
         needs = "\n".join(f"  {key}: {reader.needs}" for key, reader in layouts.items())
         raise UsageError(f"{folder} {state}. A data set is a folder with one of:\n{needs}")
-    return layouts[chosen].read(folder, name or folder.resolve().name)
+    dataset = layouts[chosen].read(folder, name or folder.resolve().name)
+    return replace(dataset, train=in_patients(dataset.train, salt or Salt())) if layouts[chosen].asks_dicom(dataset) else dataset

@@ -28,6 +28,10 @@ class Layout(ABC):
             If its description cannot be understood. A single bad image or label is not noticed here.
         """
 
+    def asks_dicom(self, dataset: Dataset) -> bool:
+        """True if training cases without a group are put into the one of their DICOM PatientID: as a rule where none has a group."""
+        return all(case.group is None for case in dataset.train)
+
     def problems(self, dataset: Dataset) -> list[str]:
         """What is missing or left over among the files, a sentence each naming its file; images are not opened."""
         return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from autoseg.case import Case, Dataset, Truth
@@ -12,7 +11,6 @@ from autoseg.io.coco import CocoFile, is_coco, read_coco
 from autoseg.io.filenames import natural_key
 from autoseg.io.layouts.base import Layout
 from autoseg.io.layouts.lookup import ImageLookup, case_names, files_like, is_test
-from autoseg.io.layouts.patients import dicom_groups
 from autoseg.io.truth import IGNORE
 
 
@@ -36,14 +34,13 @@ class CocoLayout(Layout):
         if not train:
             raise DataError([f"{folder}: holds COCO files of test images only; it needs {self.needs}"])
         classes = _classes([file for file in files if not is_test(file.path, folder)])
-        groups = dicom_groups(train)
         return Dataset(
             name=name,
             root=folder,
             layout="coco",
             classes=tuple(label for label in classes if label != IGNORE),
             ignore_value=len(classes) if IGNORE in classes else None,
-            train=tuple(replace(case, group=groups.get(case.name)) for case in train),
+            train=tuple(train),
             test=tuple(test),
         )
 

@@ -12,7 +12,6 @@ from autoseg.io.filenames import image_files, image_stem, image_suffix, natural_
 from autoseg.io.layouts.base import Layout
 from autoseg.io.layouts.classes import found_classes
 from autoseg.io.layouts.dataset_json import FILE_NAME, Description, read_description
-from autoseg.io.layouts.patients import dicom_groups
 from autoseg.io.names import unescape_name
 from autoseg.io.series import is_series
 from autoseg.io.truth import IGNORE
@@ -46,7 +45,6 @@ class FoldersLayout(Layout):
             classes, values, ignore_value = found_classes(truths)
         elif ignore_value is None and any(IGNORE in truth.classes for truth in truths):
             ignore_value = max(values, default=0) + 1
-        groups = described.groups or dicom_groups(train)
         return Dataset(
             name=name,
             root=folder,
@@ -56,7 +54,7 @@ class FoldersLayout(Layout):
             ignore_value=ignore_value,
             channels=described.channels,
             spacing=described.spacing,
-            train=tuple(_grouped(case, groups) for case in train),
+            train=tuple(_grouped(case, described.groups) for case in train),
             test=tuple(_cases(folder, "Ts", described)),
         )
 

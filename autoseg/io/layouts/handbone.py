@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from autoseg.case import Case, Dataset, Truth
 from autoseg.errors import DataError
 from autoseg.io.filenames import image_stem, natural_key, nested_image_files
 from autoseg.io.layouts.base import Layout
-from autoseg.io.layouts.patients import dicom_groups
 from autoseg.io.polygons import read_polygons
 
 #: The competition's classes in its order.
@@ -33,8 +31,6 @@ class HandBoneLayout(Layout):
     def read(self, folder: Path, name: str) -> Dataset:
         """The data set; all JSON files are looked through for their classes."""
         train = _cases(folder / "train" / "DCM", folder / "train" / "outputs_json")
-        patients = dicom_groups([case for case in train if case.group is None])
-        train = [replace(case, group=case.group or patients.get(case.name)) for case in train]
         if not train:
             raise DataError([f"{folder / 'train' / 'DCM'}: holds no images; it needs {self.needs}"])
         return Dataset(
@@ -46,6 +42,10 @@ class HandBoneLayout(Layout):
             test=tuple(_cases(folder / "test" / "DCM", None)),
             submission="rle-csv",
         )
+
+    def asks_dicom(self, dataset: Dataset) -> bool:
+        """Images that lie in no person's folder may be DICOM's, whatever the others are."""
+        return True
 
     def expected_truth(self, dataset: Dataset, case: Case) -> str:
         """train/outputs_json/PERSON/IMAGE.json"""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from autoseg.case import Case, Dataset, Truth
@@ -13,7 +12,6 @@ from autoseg.io.filenames import natural_key
 from autoseg.io.labelme import holds_picture, is_labelme, read_labelme
 from autoseg.io.layouts.base import Layout
 from autoseg.io.layouts.lookup import ImageLookup, case_names, files_like, is_test
-from autoseg.io.layouts.patients import dicom_groups
 from autoseg.io.truth import IGNORE
 
 log = logging.getLogger(__name__)
@@ -39,7 +37,6 @@ class LabelMeLayout(Layout):
         train = [case for case in cases if case.truth is not None and not is_test(case.truth.files[0], folder)]
         if not train or not labels - {IGNORE}:
             raise DataError([f"{folder}: holds no shapes of images to train on; it needs {self.needs}"])
-        groups = dicom_groups(train)
         classes = tuple(sorted(labels - {IGNORE}, key=natural_key))
         return Dataset(
             name=name,
@@ -47,7 +44,7 @@ class LabelMeLayout(Layout):
             layout="labelme",
             classes=classes,
             ignore_value=len(classes) + 1 if IGNORE in labels else None,
-            train=tuple(replace(case, group=groups.get(case.name)) for case in train),
+            train=tuple(train),
             test=tuple(case for case in cases if case not in train),
         )
 

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from autoseg.case import Case
 from autoseg.errors import DataError
 from autoseg.io.filenames import is_dicom
+from autoseg.io.pseudonyms import Salt
 from autoseg.io.series import dicom_files
 from autoseg.io.volumes import read_header
 
 _PATIENT_ID = "0010|0020"
 
 
-def dicom_groups(cases: Sequence[Case]) -> dict[str, str]:
-    """Case -> "patient N", numbered in order of appearance, for DICOM images with a PatientID.
+def in_patients(cases: Sequence[Case], salt: Salt) -> tuple[Case, ...]:
+    """DICOM cases without a group in the one of their PatientID.
 
-    The number takes the identifier's place: no identity reaches splits.json, logs or reports.
+    A salted hash takes the identifier's place right here: nothing else of autoseg ever sees it.
     """
-    patients: dict[str, str] = {}
-    groups: dict[str, str] = {}
-    for case in cases:
-        if (case.images[0].is_dir() or is_dicom(case.images[0])) and (identifier := _patient_id(case)):
-            groups[case.name] = patients.setdefault(identifier, f"patient {len(patients) + 1}")
-    return groups
+    return tuple(case if case.group is not None else replace(case, group=_patient_of(case, salt)) for case in cases)
 
 
-def _patient_id(case: Case) -> str:
+def _patient_of(case: Case, salt: Salt) -> str | None:
     image = case.images[0]
+    if not (image.is_dir() or is_dicom(image)):
+        return None
     try:
         header = read_header(dicom_files(image)[0] if image.is_dir() else image)
     except DataError:
-        return ""  # the check of every case names an unreadable file
-    return str(header.GetMetaData(_PATIENT_ID)).strip() if header.HasMetaDataKey(_PATIENT_ID) else ""
+        return None  # the check of every case names an unreadable file
+    identifier = str(header.GetMetaData(_PATIENT_ID)).strip(" \t\r\n\0") if header.HasMetaDataKey(_PATIENT_ID) else ""
+    return salt.hashed(identifier) if identifier else None

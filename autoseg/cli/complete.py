@@ -1,0 +1,54 @@
+"""What the shell offers at the tab key for names that lie in the workspace; `autoseg completion` switches it on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from autoseg.errors import AutosegError
+from autoseg.workspace import Workspace
+
+
+def datasets(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Data sets in raw/."""
+    return [name for name in _place(context).raw_names() if name.startswith(incomplete)]
+
+
+def plans(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The data set's plans."""
+    return [file.stem for file in _plan_files(context) if file.stem.startswith(incomplete)]
+
+
+def configs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Configurations of the plan that --plan names."""
+    wanted = context.params.get("plan_name") or "default"
+    found: list[str] = []
+    for file in _plan_files(context):
+        if file.stem == wanted:
+            found += json.loads(file.read_text(encoding="utf-8"))["stages"]
+    return [name for name in found if name.startswith(incomplete)]
+
+
+def folds(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """All folds at once, each fold, and the net of all cases."""
+    file = _place(context).splits_file(_dataset(context))
+    num = len(json.loads(file.read_text(encoding="utf-8"))["folds"]) if file.is_file() else 0
+    names = [f"fold0..{num - 1}", *(f"fold{k}" for k in range(num)), "all"] if num else []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _place(context: click.Context) -> Workspace:
+    return Workspace(root=Path(context.params.get("workspace") or "."))
+
+
+def _dataset(context: click.Context) -> str:
+    try:
+        return _place(context).resolve(context.params.get("dataset"))[0].name
+    except AutosegError:
+        return ""  # an ambiguous or unknown one: nothing to offer
+
+
+def _plan_files(context: click.Context) -> list[Path]:
+    return sorted((_place(context).preprocessed(_dataset(context)) / "plans").glob("*.json"))

@@ -1,0 +1,113 @@
+"""Predicted cases on their way to the disk: written by threads of this process, or by other processes where that is measured to pay.
+
+zlib, gzip and blosc2 compress outside of Python's lock; lines round masks, run lengths as text and pictures to look at are made inside of
+it, where they hold up the thread that feeds the nets and each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from autoseg.case import Case
+from autoseg.infer.bits import BitMasks
+from autoseg.infer.claim import remove_all_leftovers
+from autoseg.infer.formats import FORMATS
+from autoseg.infer.segmentation import Segmentation
+from autoseg.infer.target import Target
+from autoseg.io.parallel import pool_pays
+from autoseg.io.ram import free_bytes, workers_that_fit
+from autoseg.io.remote import Remote
+
+log = logging.getLogger(__name__)
+
+#: Larger segmentations are written here: they would lie in memory twice.
+MOST_BYTES = 2**28
+#: What a process that writes holds besides the masks (numpy, scipy and pillow: 60 MiB measured), and copies of an image's planes.
+PROCESS_BYTES, COPIES = 2**26, 4
+REMEDY = "--overwrite with fewer formats at a time (--format) needs less of it."
+
+
+class _Work(NamedTuple):
+    """One case for another process."""
+
+    case: Case
+    segmentation: Segmentation
+    target: Target
+    is_known: bool
+
+
+class Writer:
+    """Writes cases, for several threads at once.
+
+    Parameters
+    ----------
+    target : Target
+    num_cases : int
+        That are still to be written.
+    processes : int
+        That may write; 0: this one alone.
+    """
+
+    def __init__(self, target: Target, num_cases: int, *, processes: int) -> None:
+        self.target, self.left = target, num_cases
+        self.processes = processes if any(FORMATS[name].holds_lock for name in target.formats) else 0
+        self.remote: Remote[_Work, None] | None = None
+        self._fastest = float("inf")
+        self._lock = threading.Lock()
+
+    def write(self, case: Case, segmentation: Segmentation, *, is_known: bool) -> None:
+        """`Target.write_anew`, here or elsewhere.
+
+        Raises
+        ------
+        RunError
+            If a process that wrote the case died, more than once.
+        """
+        remote = self.remote
+        if remote is not None and may_leave(segmentation):
+            remote(_Work(case, segmentation, self.target, is_known))
+            return
+        begun = time.thread_time()
+        self.target.write_anew(case, segmentation, is_known=is_known)
+        self._note(time.thread_time() - begun, segmentation)
+
+    def close(self) -> None:
+        """End the processes, and remove what one that died left half written."""
+        if self.remote is not None:
+            self.remote.close()
+            if self.remote.deaths:
+                remove_all_leftovers(self.target.out)
+
+    def _note(self, seconds: float, segmentation: Segmentation) -> None:
+        """A case took this thread so many seconds of the processor: are others to do it from here on?"""
+        with self._lock:
+            self.left -= 1
+            self._fastest = min(self._fastest, seconds)
+            if self.remote is not None or not self.processes or not may_leave(segmentation):
+                return
+            each = PROCESS_BYTES + COPIES * num_bytes(segmentation)
+            used = workers_that_fit(self.processes, each, free_bytes())
+            if used > 1 and pool_pays(self._fastest, self.left, used):
+                log.info("processes write the files from here on: a case takes %.2f s of Python's own time", self._fastest)
+                self.remote = Remote(_write, most=used, remedy=REMEDY)
+
+
+def may_leave(segmentation: Segmentation) -> bool:
+    """True if it can go to another process: its masks lie in memory, and are small."""
+    return isinstance(segmentation.array, BitMasks | np.ndarray) and num_bytes(segmentation) <= MOST_BYTES
+
+
+def num_bytes(segmentation: Segmentation) -> int:
+    """What its arrays take in memory."""
+    array = segmentation.array.planes if isinstance(segmentation.array, BitMasks) else segmentation.array
+    kept = (part for part in (array, segmentation.probabilities, segmentation.halves) if part is not None)
+    return sum(int(part.nbytes) for part in kept)
+
+
+def _write(work: _Work) -> None:
+    work.target.write_anew(work.case, work.segmentation, is_known=work.is_known)

@@ -1,0 +1,95 @@
+"""What a data set takes on the disk, and what of it can be made again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.io.atomic import TEMPORARY
+from autoseg.preprocess.store import plan_key
+from autoseg.standing.dataset import Standing
+from autoseg.workspace import PICTURES, PROBABILITIES, VALIDATION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removable:
+    """Files that can be made again.
+
+    Parameters
+    ----------
+    kind : {"unused", "leftovers", "pictures", "prepared", "probabilities"}
+    what : str
+        In words.
+    again : str
+        How they are made again; empty if nobody needs them.
+    paths : tuple of Path
+        Files and folders.
+    num_bytes : int
+    """
+
+    kind: str
+    what: str
+    again: str
+    paths: tuple[Path, ...]
+    num_bytes: int
+
+    def remove(self) -> None:
+        """Delete the files; a folder first loses its name, so that nothing half gone is ever taken for whole."""
+        for path in self.paths:
+            if path.is_dir() and not path.is_symlink():
+                aside = path.with_name(f".old-{os.getpid()}-clean-{path.name}")
+                path.rename(aside)
+                shutil.rmtree(aside)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder, links not followed; 0 if it is not there."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size
+            except OSError:
+                continue  # gone meanwhile: somebody works here
+    return total
+
+
+def removables(standing: Standing) -> list[Removable]:
+    """What can be made again, by kind, see `Removable`; kinds of which nothing is there are left out."""
+    place, name = standing.place, standing.name
+    results = place.results(name)
+    stores, channels = (_folders(place.preprocessed(name) / part) for part in ("cases", "previous"))
+    used = {plan_key(known.plan, stage) for known in standing.plans for stage in known.plan.stages.values()}
+    if any("plans" in note for note in standing.notes):
+        # A plan that cannot be read may be mended, and then needs its cases.
+        used |= {path.name for path in stores}
+    files = [path for top in (place.preprocessed(name), results) for path in top.rglob("*")]
+    kinds = (
+        ("unused", "prepared cases that no plan uses", "nothing asks for them", [path for path in stores if path.name not in used]),
+        ("leftovers", "half-written files of commands that ended", "", [path for path in files if TEMPORARY.match(path.name)]),
+        ("pictures", "pictures that the report keeps", "autoseg report draws them again", _folders(results, PICTURES)),
+        ("prepared", "prepared cases", "autoseg plan_and_preprocess prepares them again", [p for p in stores if p.name in used] + channels),
+        (
+            "probabilities",
+            "probabilities of held-out cases (select, check --labels and cascades read them)",
+            "made again only by validating the folds again",
+            [path for path in results.glob(f"*/*-*/fold*/{VALIDATION}/{PROBABILITIES}") if path.is_dir()],
+        ),
+    )
+    return [_removable(kind, what, again, paths) for kind, what, again, paths in kinds if paths]
+
+
+def _removable(kind: str, what: str, again: str, paths: list[Path]) -> Removable:
+    return Removable(kind=kind, what=what, again=again, paths=tuple(paths), num_bytes=sum(map(_bytes_of, paths)))
+
+
+def _bytes_of(path: Path) -> int:
+    return folder_bytes(path) if path.is_dir() and not path.is_symlink() else path.lstat().st_size
+
+
+def _folders(top: Path, name: str = "[!.]*") -> list[Path]:
+    return sorted(path for path in top.glob(name) if path.is_dir() and not path.is_symlink())

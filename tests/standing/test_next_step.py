@@ -1,0 +1,142 @@
+"""What to type next, for each state that a data set can be in."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autoseg.io.processes import this_process
+from autoseg.plan import Plan
+from autoseg.standing import Standing, next_step
+from autoseg.standing.dataset import PlanStanding, PredictionStanding, RunStanding
+from autoseg.standing.fold import FoldStanding, State
+from autoseg.standing.next_step import first_config
+from autoseg.workspace import Workspace
+from tests import small
+
+NUM_CASES, NUM_FOLDS = 10, 5
+
+
+def plan(*stages: str, name: str = "default") -> Plan:
+    """A plan with these configurations; NAME<BEFORE is a cascade's second stage."""
+    pairs = [text.partition("<")[::2] for text in stages or ("2d",)]
+    made = {config: replace(small.stage(), name=config, previous=before or None) for config, before in pairs}
+    return replace(small.plan(), name=name, stages=made)
+
+
+def known(made: Plan, prepared: int = NUM_CASES) -> PlanStanding:
+    return PlanStanding(plan=made, prepared=dict.fromkeys(made.stages, prepared))
+
+
+NOT_BEGUN: State = "not begun"
+
+
+def run(*states: State, config: str = "2d", plan_name: str = "default", trainer: str = "default") -> RunStanding:
+    """The folds 0, 1 ... in these states; the others are not begun."""
+    every = (*states, *((NOT_BEGUN,) * (NUM_FOLDS - len(states))))
+    folds = tuple(FoldStanding(name=str(k), state=state) for k, state in enumerate(every))
+    return RunStanding(plan=plan_name, config=config, trainer=trainer, folds=folds)
+
+
+DONE: tuple[State, ...] = ("done", "done", "done", "done", "done")
+
+
+@pytest.fixture
+def standing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Standing:
+    """Planned and prepared, nothing trained; -w is the current folder."""
+    monkeypatch.chdir(tmp_path)
+    place = Workspace(root=Path())
+    (place.raw / "Hand Bone").mkdir(parents=True)
+    return Standing(
+        place=place, name="Hand Bone", folder=place.raw / "Hand Bone", num_labelled=NUM_CASES, num_test=2, is_measured=True,
+        num_cases=NUM_CASES, num_folds=NUM_FOLDS, preparer=None, plans=(known(plan()),), runs=(), predictions=(), is_selected=False,
+        is_reported=False, notes=(),
+    )  # fmt: skip
+
+
+def typed(standing: Standing) -> str:
+    """The command without -d."""
+    return next_step(standing)[0].removesuffix(" -d 'Hand Bone'")
+
+
+def test_in_order(standing: Standing) -> None:
+    assert typed(replace(standing, plans=())) == "autoseg plan_and_preprocess"
+    assert typed(replace(standing, plans=(known(plan(), prepared=9),))) == "autoseg plan_and_preprocess"
+    assert typed(standing) == "autoseg train 2d fold0..4"
+    standing = replace(standing, runs=(run("done", "done"),))
+    assert typed(standing) == "autoseg train 2d fold2..4"
+    standing = replace(standing, runs=(run(*DONE),))
+    assert typed(standing) == "autoseg select"
+    standing = replace(standing, is_selected=True)
+    assert typed(standing) == "autoseg predict --ensemble"
+    standing = replace(standing, predictions=(PredictionStanding(folder=Path("p"), num_done=2, is_running=False),))
+    assert typed(standing) == "autoseg report"
+
+
+def test_names_are_quoted_and_the_workspace_is_named(standing: Standing, tmp_path: Path) -> None:
+    assert next_step(standing)[0] == "autoseg train 2d fold0..4 -d 'Hand Bone'"
+    elsewhere = replace(standing, place=Workspace(root=tmp_path))
+    assert next_step(elsewhere)[0] == f"autoseg train 2d fold0..4 -d 'Hand Bone' -w {tmp_path}"
+
+
+def test_a_data_set_outside_raw_is_named_by_its_path(standing: Standing, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    assert next_step(replace(standing, name="elsewhere", folder=folder))[0].endswith(f" -d {folder}")
+
+
+@pytest.mark.parametrize("state", ["stopped", "failed", "killed"])
+def test_what_was_begun_goes_first(standing: Standing, state: State) -> None:
+    assert typed(replace(standing, runs=(run("done", state, "not begun", state),))) == "autoseg train 2d fold1,3"
+
+
+def test_of_a_plan_and_a_trainer(standing: Standing) -> None:
+    wide = plan(name="wide")
+    runs = (run(*DONE), run("stopped", plan_name="wide", trainer="sgd"))
+    assert typed(replace(standing, plans=(known(plan()), known(wide)), runs=runs)) == "autoseg train 2d fold0 --plan wide --trainer sgd"
+
+
+def test_a_plan_that_nobody_trains_is_no_duty(standing: Standing) -> None:
+    assert typed(replace(standing, plans=(known(plan()), known(plan(name="wide"), prepared=0)), runs=(run(*DONE),))) == "autoseg select"
+
+
+def test_cases_of_a_finished_run_may_be_gone(standing: Standing) -> None:
+    assert typed(replace(standing, plans=(known(plan(), prepared=0),), runs=(run(*DONE),))) == "autoseg select"
+    half = replace(standing, plans=(known(plan(), prepared=0),), runs=(run("done"),))
+    assert typed(half) == "autoseg plan_and_preprocess"
+
+
+def test_a_cascade(standing: Standing) -> None:
+    cascade = known(plan("2d", "2d_lowres", "2d_cascade<2d_lowres"))
+    standing = replace(standing, plans=(cascade,))
+    assert typed(standing) == "autoseg train 2d_lowres fold0..4"
+    standing = replace(standing, runs=(run(*DONE, config="2d_lowres"),))
+    assert typed(standing) == "autoseg train 2d_cascade fold0..4"
+    standing = replace(standing, runs=(*standing.runs, run(*DONE, config="2d_cascade")))
+    assert typed(standing) == "autoseg select"
+
+
+def test_one_net_of_all_cases_is_enough(standing: Standing) -> None:
+    alone = run()
+    alone = replace(alone, folds=(*alone.folds, FoldStanding(name="all", state="done")))
+    assert typed(replace(standing, runs=(alone,))) == "autoseg select"
+    begun = replace(alone, folds=(*run().folds, FoldStanding(name="all", state="stopped")))
+    assert typed(replace(standing, runs=(begun,))) == "autoseg train 2d all"
+
+
+def test_without_test_images(standing: Standing) -> None:
+    done = replace(standing, runs=(run(*DONE),), is_selected=True, num_test=0)
+    assert typed(done) == "autoseg predict --ensemble -i FOLDER"
+
+
+@pytest.mark.parametrize("changes", [{"preparer": this_process()}, {"runs": (run("stopped", "running"),)}])
+def test_while_something_runs_there_is_only_waiting(standing: Standing, changes: dict[str, object]) -> None:
+    command, why = next_step(replace(standing, **changes))  # type: ignore[arg-type]
+    assert command == ""
+    assert "autoseg status" in why
+
+
+def test_the_first_configuration() -> None:
+    assert first_config(plan("2d", "3d_fullres")) == "3d_fullres"
+    assert first_config(plan("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres<3d_lowres")) == "3d_lowres"
+    assert first_config(plan("2d", "other")) == "2d"
