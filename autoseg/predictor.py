@@ -273,13 +273,15 @@ class Predictor:
 
     @property
     def calibration(self) -> Calibration | None:
-        """Of the expected Dice; None if the run's folder has none (`evaluate.calibration.make_calibration` makes it) or it does not hold.
+        """Of the expected Dice; None if there is none, or it does not hold: it was made with the plan's flips.
 
-        It was made with the plan's flips and of one run's folds: without the flips, or for several runs together, it says nothing.
+        A run's lies in its folder (`evaluate.calibration.make_calibration` makes it), that of what `autoseg select` chose in selection.json,
+        and a bundle holds either.
         """
-        is_as_made = self.model.window.mirror_axes == self.plan.stages[self.stage].mirror_axes
-        if self.team is not None or not is_as_made:
+        if self.model.window.mirror_axes != self.plan.stages[self.stage].mirror_axes:
             return None
+        if self.team is not None:
+            return self.team.selection.calibration
         return self.source.calibration if isinstance(self.source, Origin) else read_calibration(self.source.run)
 
     def record(self) -> RunRecord:

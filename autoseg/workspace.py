@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,11 @@ class Workspace:
     """
 
     root: Path
+
+    @property
+    def option(self) -> str:
+        """What a command that is shown to people needs at its end to find this folder: " -w DIR", nothing if it is the current one."""
+        return "" if self.root == Path() else f" -w {shlex.quote(str(self.root))}"
 
     @property
     def raw(self) -> Path:

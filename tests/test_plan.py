@@ -91,7 +91,7 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("stages.2d.recipe.min_foreground", -0.1, r"stages.2d.recipe: min_foreground must lie in \[0, 1\], got -0.1"),
         ("stages.2d.recipe.class_weights", {"b c": -1}, "stages.2d.recipe: class_weights must be positive, got -1.0 for b c"),
         ("stages.2d.recipe.schedule", "ramp", "stages.2d.recipe.schedule: must be 'poly', 'cosine', 'step', "),
-        ("stages.2d.recipe.augmentation.transforms", {"x": 2}, "augmentation: transforms must have probabilities, from 0 to 1, got 2.0 for x"),
+        ("stages.2d.recipe.augmentation.transforms", {"x": 2}, "transforms must have probabilities, from 0 to 1, got 2.0 for x"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(path: str, value: Any, said: str) -> None:

@@ -62,7 +62,7 @@ class Fit:
         # Nobody's until the training begins.
         self.interrupt = Interrupt()
         self.saver = Saver()
-        self.learner, self.progress = start_or_resume(settings, run)
+        self.learner, self.progress = start_or_resume(settings, run.last)
         # What checkpoint_last holds; nothing before there is one.
         self._saved = asdict(self.progress) if run.last.is_file() else {}
         # The iteration that it holds, once what is being written is on the disk.
@@ -137,7 +137,7 @@ class Fit:
         bad = progress.skipped_in_a_row
         if not bad or asdict(progress) == self._saved:
             return True
-        if self._is_sound():
+        if self._readings.samples and self._is_sound():
             text = f"the loss of the last {bad} step{'s were' if bad > 1 else ' was'} not finite; what was learned before them stands"
             logger.warning("%s", text)
             progress.skipped_in_a_row = 0
@@ -148,10 +148,10 @@ class Fit:
         return self._is_over()
 
     def _is_sound(self) -> bool:
-        """True if the weights give a finite loss to the last images that had one."""
+        """True if the weights give a finite loss to the last images that had one, or none had one yet."""
         samples, finite = self._readings.samples, True
         if not samples:
-            return False
+            return True
         with self.interrupt.idle(), torch.no_grad():
             batch = make_batch(samples, self.settings.stage.patch, device=self.settings.device, swap=self.settings.stage.mirror_swap)
             for part in split_batch(batch, self._micro_batch(len(samples))):
@@ -261,11 +261,7 @@ class Fit:
             )
         self._batches.close()
         self.saver.wait()
-        # Given back first: the memory of a device may hold one net.
-        del self.learner
-        self.learner, self.progress = start_or_resume(self.settings, self.run)
-        if not self.run.last.is_file():
-            self.watch.fill(self.learner)
+        self._restore()
         self._readings.forget()
         progress = self.progress
         progress.went_back, progress.lr_factor, progress.micro_batch = returns, factor, before.micro_batch
@@ -273,12 +269,30 @@ class Fit:
         self._batches = self._read_from_here()
         self.run.trim_metrics(self.epoch)
         text = (
-            f"{why}, up to iteration {iteration}. The training goes on from iteration {progress.iteration}, the last checkpoint, "
+            f"{why}, up to iteration {iteration}. The training goes on from iteration {progress.iteration}, the last good state, "
             f"with {factor:g} of the learning rate."
         )
         logger.warning("%s", text)
         self.watch.say(text)
         self._save_now()
+
+    def _restore(self) -> None:
+        """Take the learner of the last checkpoint; where its weights are past saving the best one's, else a fresh one.
+
+        A checkpoint holds weights whose own loss nobody has seen yet: the last one was measured before the update.
+        """
+        for file in (self.run.last, self.run.best) if self.run.last.is_file() else ():
+            self._begin_from(file)
+            if self._is_sound():
+                return
+            logger.warning("%s holds weights whose loss is not finite", file)
+        self._begin_from(None)
+        self.watch.fill(self.learner)
+
+    def _begin_from(self, file: Path | None) -> None:
+        # Given back first: the memory of a device may hold one net.
+        del self.learner
+        self.learner, self.progress = start_or_resume(self.settings, file)
 
     def _end_epoch(self, lr: float) -> None:
         progress = self.progress

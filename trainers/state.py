@@ -15,7 +15,6 @@ from autoseg.budget import Precision
 from autoseg.checkpoint import Checkpoint, detached, load_checkpoint, save_checkpoint
 from autoseg.plan import Plan, Stage
 from autoseg.step import Learner, build_learner
-from autoseg.trainers.run import RunFolder
 from autoseg.trainers.schedule import Point
 
 
@@ -84,17 +83,17 @@ def with_stage(plan: Plan, stage: Stage) -> Plan:
     return replace(plan, stages={**plan.stages, stage.name: stage})
 
 
-def start_or_resume(settings: FitSettings, run: RunFolder) -> tuple[Learner, Progress]:
-    """A fresh learner, or the one of the folder's last checkpoint."""
+def start_or_resume(settings: FitSettings, file: Path | None) -> tuple[Learner, Progress]:
+    """The learner of a checkpoint, or a fresh one if there is no such file."""
     # The weights are the only numbers from torch's global state; seeded by run and fold they are the same at every start.
     torch.manual_seed(1009 * settings.seed + fold_number(settings.fold))
     labels = settings.plan.labels
     learner = build_learner(
         settings.stage, settings.device, exclusive=labels.exclusive, precision=settings.precision, classes=labels.classes
     )
-    if not run.last.is_file():
+    if file is None or not file.is_file():
         return learner, Progress()
-    checkpoint = load_checkpoint(run.last)
+    checkpoint = load_checkpoint(file)
     learner.net.load_state_dict(checkpoint.trained or checkpoint.weights)
     restore_optimizer(learner.optimizer, checkpoint.optimizer)
     progress = Progress(**checkpoint.progress)

@@ -25,9 +25,11 @@ def calibrate_first(choice: Choice | Selected | Path, *, tta: bool) -> None:
     from autoseg.fingerprint.hardware import count_cores
     from autoseg.infer.folds import Choice
 
+    if isinstance(choice, Path):
+        return
     if not isinstance(choice, Choice):
-        if not isinstance(choice, Path):
-            click.echo("No expected Dice: it is calibrated for the folds of one run as they are; --no-selection predicts so")
+        if choice.selection.calibration is None:
+            click.echo("No expected Dice: selection.json holds no calibration. autoseg select makes one, unless cases are too few")
         return
     plan = read_plan(next(iter(choice.folds.values())))
     config = choice.run.name.partition("-")[0]
@@ -44,11 +46,13 @@ def calibrate_first(choice: Choice | Selected | Path, *, tta: bool) -> None:
         click.echo("No expected Dice: it needs at least two finished folds with ten predictions of known Dice")
 
 
-def say_expected(out: Path, num: int) -> None:
-    """The mean over the images, and those to look at first."""
+def say_expected(out: Path, num: int, model: Path | None = None) -> None:
+    """The mean over the images, and those to look at first; or that the exported model brought no calibration."""
     from autoseg.infer.expected import TABLE, read_expected
 
     if not (out / TABLE).is_file():
+        if model is not None:
+            click.echo(f"No expected Dice: {model} holds no calibration; `autoseg export` adds it where two folds or more are finished")
         return
     found = read_expected(out / TABLE)
     means = sorted((sum(dice for dice, _, _ in classes.values()) / len(classes), case) for case, classes in found.items())

@@ -121,7 +121,7 @@ def command(
         prepared(place, raw, plan, workers)
     place.remember(folder)
     other = "" if plan_name == "default" else f" --plan {shlex.quote(plan_name)}"
-    click.echo(next_command(plan, f"fold0..{len(splits.folds) - 1}{other}"))
+    click.echo(next_command(plan, f"fold0..{len(splits.folds) - 1}{other}{place.option}"))
 
 
 def next_command(plan: Plan, folds: str) -> str:

@@ -129,9 +129,10 @@ def command(
         click.echo("onnxruntime computes; nets that are not exported yet are exported first, about 10 s each")
     with Bar("Predicting", "image") as bar:
         outcome = nets.predict_files(
-            devices, cases, out, dataset=raw, overwrite=overwrite, formats=formats, part=part, processes=PROCESSES // len(devices), progress=bar
+            devices, cases, out, dataset=raw, overwrite=overwrite, formats=formats, part=part, processes=PROCESSES // len(devices),
+            progress=bar,
         )  # fmt: skip
-    code = conclude(outcome, out, len(cases) if part else 0)
+    code = conclude(outcome, out, len(cases) if part else 0, model)
     if place is not None and folder is not None and out.resolve().is_relative_to(place.predictions(folder.name).resolve()):
         make_after(place, folder)
     context.exit(code)
@@ -203,8 +204,8 @@ def choose(
     return choose_folds(run, wanted, ensemble=ensemble, total=total)
 
 
-def conclude(outcome: Outcome, out: Path, total: int = 0) -> int:
-    """Say what was done, and of parts what is left of all `total` images; the exit code."""
+def conclude(outcome: Outcome, out: Path, total: int = 0, model: Path | None = None) -> int:
+    """Say what was done, of parts what is left of all `total` images, and which exported model predicted; the exit code."""
     from autoseg.cli.confidence import say_expected
 
     if outcome.added:
@@ -220,5 +221,5 @@ def conclude(outcome: Outcome, out: Path, total: int = 0) -> int:
     failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
     click.echo(f"Predictions of {count(finished, 'image')} in {out}{failed}" if finished else f"No image could be predicted{failed}")
     if finished:
-        say_expected(out, max(finished, total))
+        say_expected(out, max(finished, total), model)
     return 1 if outcome.failures else 0

@@ -61,7 +61,7 @@ def command(dataset: str | None, workspace: Path, members: str | None, workers: 
     save_selection(file, selection)
     print_selection(selection)
     click.echo(f"Written: {file}")
-    click.echo("Next: autoseg predict --ensemble")
+    click.echo(f"Next: autoseg predict --ensemble{place.option}")
 
 
 def read_splits(place: Workspace, name: str) -> Splits:

@@ -316,7 +316,7 @@ def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None
     finished = find_folds(job.folder(next(iter(summaries))).path.parent)
     missing = num_folds - len([fold for fold in finished if fold != "all"])
     after = [name for name, stage in job.plan.stages.items() if stage.previous == job.config]
-    plan = "" if job.plan.name == "default" else f" --plan {shlex.quote(job.plan.name)}"
+    plan = ("" if job.plan.name == "default" else f" --plan {shlex.quote(job.plan.name)}") + job.workspace.option
     all_folds = f"fold0..{num_folds - 1}{plan}"
     if after:
         first = f"autoseg train {job.config} {all_folds}, then " if missing else ""

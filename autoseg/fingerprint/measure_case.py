@@ -16,6 +16,7 @@ from autoseg.case import Case, LoadedCase
 from autoseg.fingerprint.facts import CaseFacts, ClassFacts, Intensity
 from autoseg.fingerprint.sketch import SKETCH_SIZE, Sketch, shrink, shrink_classes
 from autoseg.io.filenames import files_in
+from autoseg.io.tif_regions import slabs_of
 from autoseg.labels import CodeMap
 
 #: Values drawn per case and channel for foreground statistics (nnU-Net draws 10,000).
@@ -111,11 +112,17 @@ def _describe_histogram(counts: NDArray[np.int64]) -> Intensity:
 
 def nonzero_box(image: NDArray[Any]) -> tuple[tuple[int, int], ...]:
     """Half-open range per axis of the voxels where any channel differs from zero; the whole image if all are zero. Image (C, (z,) y, x)."""
-    inside = image[0] != 0
-    for channel in image[1:]:
-        inside |= channel != 0
-    box = bounding_box(inside)
-    return box if box is not None else tuple((0, n) for n in inside.shape)
+    top, found = 0, []
+    for slab in slabs_of(image):
+        inside = slab[0] != 0
+        for channel in slab[1:]:
+            inside |= channel != 0
+        box = bounding_box(inside)
+        found += [((box[0][0] + top, box[0][1] + top), *box[1:])] if box is not None else []
+        top += len(inside)
+    if not found:
+        return tuple((0, n) for n in image.shape[1:])
+    return tuple((min(start for start, _ in axis), max(stop for _, stop in axis)) for axis in zip(*found, strict=True))
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], ...] | None:

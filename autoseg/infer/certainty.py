@@ -44,6 +44,12 @@ class Sums:
         """Of the parts of a case together."""
         return Sums(area=self.area + other.area, mass=self.mass + other.mass, inside=self.inside + other.inside)
 
+    @classmethod
+    def stack(cls, classes: Iterable[Sums]) -> Sums:
+        """Of single classes, shape (), those of a case, (K,)."""
+        area, mass, inside = (np.array(column) for column in zip(*((one.area, one.mass, one.inside) for one in classes), strict=True))
+        return cls(area=area, mass=mass, inside=inside)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Certainty:
@@ -102,17 +108,14 @@ class Certainty:
 def certainty_of_bytes(stored: NDArray[np.uint8], *, exclusive: bool) -> Certainty:
     """Of stored probabilities, (K, *spatial) bytes without the background, from `io.probabilities.read_probabilities`."""
     masks = decided_masks(stored, exclusive=exclusive)
-    return Certainty.of(sums_of_bytes(zip(stored, masks, strict=True)), masks)
+    return Certainty.of(Sums.stack([sums_of_bytes(plane, mask) for plane, mask in zip(stored, masks, strict=True)]), masks)
 
 
-def sums_of_bytes(classes: Iterable[tuple[NDArray[np.uint8], Mask]]) -> Sums:
-    """Of each class's probabilities in bytes, (*spatial), beside the pixels that are decided to be of it."""
-    tables = []
-    for plane, mask in classes:
-        heard = np.where(plane > NOISE, plane, np.uint8(0))
-        tables.append((np.count_nonzero(mask), heard.sum(dtype=np.int64), heard[mask].sum(dtype=np.int64)))
-    area, mass, inside = np.array(tables, np.float64).T
-    return Sums(area=area, mass=mass / 255, inside=inside / 255)
+def sums_of_bytes(plane: NDArray[np.uint8], mask: Mask) -> Sums:
+    """Of one class's probabilities in bytes, (*spatial), and the pixels that are decided to be of it; arrays of shape ()."""
+    heard = np.where(plane > NOISE, plane, np.uint8(0))
+    mass, inside = (np.asarray(values.sum(dtype=np.int64) / 255) for values in (heard, heard[mask]))
+    return Sums(area=np.asarray(np.count_nonzero(mask), np.float64), mass=mass, inside=inside)
 
 
 def decided_masks(stored: NDArray[np.uint8], *, exclusive: bool) -> NDArray[np.bool_]:

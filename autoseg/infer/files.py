@@ -243,7 +243,7 @@ def _work(job: Job, target: Target, journal: Journal, cases: Sequence[Case]) -> 
 
 
 def _read(job: Job, case: Case) -> tuple[tuple[Prepared, ...], ...]:
-    loaded = read_case(job.dataset, case, num_channels=len(job.plan.normalization))
+    loaded = read_case(job.dataset, case, num_channels=len(job.plan.normalization), by_region=True)
     return job.prepare(loaded)
 
 

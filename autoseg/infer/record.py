@@ -49,6 +49,8 @@ class RunRecord:
         Checksum of what `autoseg select` chose; empty if that is not used.
     done : dict of str -> str
         Finished case -> size and time of its input files.
+    images : dict of str -> tuple of str
+        Finished case -> its input files or folders, for those who show it (`autoseg report`).
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -66,10 +68,11 @@ class RunRecord:
     engine: Literal["torch", "onnx"] = "torch"
     selection: str = ""
     done: dict[str, str] = field(default_factory=dict)
+    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def is_like(self, other: RunRecord) -> bool:
         """True if both make the same predictions of the same inputs. Folds that are still missing make no difference."""
-        return replace(self, done={}, ensemble="") == replace(other, done={}, ensemble="")
+        return replace(self, done={}, images={}, ensemble="") == replace(other, done={}, images={}, ensemble="")
 
 
 class Journal:
@@ -102,10 +105,18 @@ class Journal:
             raise UsageError(f"{folder} is not empty and holds no predictions (no {RECORD}); name another folder (-o), a new or empty one.")
         self.record = record
         self.done: dict[str, str] = {}
+        self.images: dict[str, tuple[str, ...]] = {}
         #: What other parts had finished when this one began.
         self.others: dict[str, str] = {}
         for path in records:
-            (self.done if part is None or path == self.path else self.others).update(self._earlier(path))
+            earlier = self._earlier(path)
+            if earlier is None:
+                continue
+            if part is None or path == self.path:
+                self.done |= earlier.done
+                self.images |= earlier.images
+            else:
+                self.others |= earlier.done
         self._written = 0.0
         self.write()
         for path in records if part is None else ():
@@ -119,33 +130,35 @@ class Journal:
     def add(self, case: Case) -> None:
         """Mark a case as finished; reaches the disk within `WRITE_S` or by `write`."""
         self.done[case.name] = file_stamp(case)
+        self.images[case.name] = tuple(str(path.absolute()) for path in case.images)
         if time.monotonic() - self._written > WRITE_S:
             self.write()
 
     def forget(self, case: Case) -> None:
         """Mark a case as unfinished."""
         self.done.pop(case.name, None)
+        self.images.pop(case.name, None)
         self.others.pop(case.name, None)
 
     def write(self) -> None:
         """Write the record to the disk."""
         self._written = time.monotonic()
-        save_json(self.path, replace(self.record, done=dict(self.done)))
+        save_json(self.path, replace(self.record, done=dict(self.done), images=dict(self.images)))
 
-    def _earlier(self, path: Path) -> dict[str, str]:
-        """What a record says is finished; one of another model is removed, so that no later run takes its word for these files."""
+    def _earlier(self, path: Path) -> RunRecord | None:
+        """A record of the same model, if there is one. One of another model is removed: no later run takes its word for these files."""
         if not path.exists():
-            return {}
+            return None
         try:
             earlier = load_json(path, RunRecord)
         except FileFormatError as error:
             log.warning("predicting its cases again: %s", error)
-            return {}
+            return None
         if earlier.is_like(self.record):
-            return dict(earlier.done)
+            return earlier
         log.info("%s is of another model or with other options; its cases are predicted again", path)
         path.unlink(missing_ok=True)
-        return {}
+        return None
 
 
 def file_stamp(case: Case) -> str:

@@ -135,7 +135,7 @@ def predict_bands(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
-    """An image to predict: the arguments of `predict_image`."""
+    """An image to predict: the arguments of `predict_image`. The image may be one that is read by region (`io.tif_regions`)."""
 
     image: NDArray[Any]
     intensity: Intensity
@@ -285,9 +285,10 @@ def _to_float(tiles: Tensor, window: Window) -> Tensor:
 def _read_tile(image: NDArray[Any], axes: Sequence[Axis], start: Start) -> NDArray[Any]:
     if all(0 <= first <= axis.length - axis.patch for axis, first in zip(axes, start, strict=True)):
         return image[:, *(slice(first, first + axis.patch) for axis, first in zip(axes, start, strict=True))]
-    tile = image
-    for dim, (axis, first) in enumerate(zip(axes, start, strict=True), start=1):
-        tile = tile.take(axis.indices(first), axis=dim)
+    indices = [axis.indices(first) for axis, first in zip(axes, start, strict=True)]
+    tile = image[:, *(slice(int(index.min()), int(index.max()) + 1) for index in indices)]
+    for dim, index in enumerate(indices, start=1):
+        tile = tile.take(index - index.min(), axis=dim)
     return tile
 
 

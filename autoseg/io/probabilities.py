@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -91,6 +90,8 @@ class Stored:
         if not self.chunks[k]:
             return np.zeros(shape, np.uint8)
         try:
+            import blosc2
+
             return np.frombuffer(blosc2.decompress2(self.chunks[k]), np.uint8).reshape(shape)
         except (ValueError, RuntimeError) as error:
             raise FileFormatError(f"{self.path} is damaged ({error}); predict it again") from None
@@ -170,5 +171,7 @@ def _box_above_noise(values: Bytes) -> Box:
 def _compress(values: Bytes) -> bytes:
     if not values.size:
         return b""
+    import blosc2
+
     filters = {"filters": [blosc2.Filter.NOFILTER], "filters_meta": [0]}
     return bytes(blosc2.compress2(values, typesize=1, codec=blosc2.Codec.ZSTD, clevel=5, nthreads=1, **filters))

@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 from autoseg.case import LoadedCase
 from autoseg.errors import PlanError
 from autoseg.fingerprint.measure_case import nonzero_box
+from autoseg.io.tif_regions import TifRegions, regions_of
 from autoseg.labels import CodeMap, Codes
 from autoseg.plan import Normalization, Plan, Stage
 from autoseg.preprocess.equalise import equalise
+from autoseg.preprocess.moments import moments_of, pieces
 from autoseg.preprocess.prepared import Prepared, PreparedMeta
 from autoseg.preprocess.resample import resample_image, resample_labels
 
 #: Coordinates kept per class: enough that no epoch of 250 iterations sees one twice as a rule, 12 KB a class.
 MAX_POINTS = 1000
-
-#: Values that are looked at in one go.
-PIECE = 2**24
 
 #: Full range of the integer types that colour pictures come in.
 COLOUR_RANGE = {"uint8": 255.0, "uint16": 65535.0}
@@ -43,12 +42,15 @@ def prepare(loaded: LoadedCase, plan: Plan, *, stage: Stage) -> Prepared:
             f"the plan {plan.name} is for {len(plan.normalization)} and {plan.num_axes}"
         )
     box = nonzero_box(image) if plan.crop_to_nonzero else tuple((0, n) for n in geometry.shape)
+    shape = resampled_shape(tuple(stop - start for start, stop in box), geometry.spacing, stage=stage)
+    regions = regions_of(image)
+    if regions is not None and labels is None and not _changes(regions.window(box), shape, plan):
+        return _prepare_regions(loaded, regions.window(box), plan, box)
     window = tuple(slice(start, stop) for start, stop in box)
-    image = equalised(image[(slice(None), *window)], plan.normalization)
+    image = equalised(np.asarray(image)[(slice(None), *window)], plan.normalization)
     constants = [resolve_normalization(rule, channel) for rule, channel in zip(plan.normalization, image, strict=True)]
     if labels is not None:
         labels = labels.with_codes(labels.codes[window])
-    shape = resampled_shape(image.shape[1:], geometry.spacing, stage=stage)
     if shape != image.shape[1:]:
         image = resample_image(image, shape, spacing=geometry.spacing)
         labels = resample_labels(labels, shape) if labels is not None else None
@@ -57,12 +59,30 @@ def prepare(loaded: LoadedCase, plan: Plan, *, stage: Stage) -> Prepared:
     if labels is not None:
         labels = labels.with_codes(cast(Codes, np.ascontiguousarray(labels.codes.transpose(axes))))
     points, pixels = draw_points(labels, seed=zlib.crc32(loaded.case.name.encode())) if labels is not None else ((), ())
-    lower, upper, mean, std = zip(*constants, strict=True)
     meta = PreparedMeta(
         name=loaded.case.name, geometry=geometry, box=box, resampled_shape=shape, axes=axes, sliced=stage.slice_axis is not None,
-        lower=lower, upper=upper, mean=mean, std=std, class_pixels=pixels,
+        class_pixels=pixels, **_by_name(constants),
     )  # fmt: skip
     return Prepared(image=smallest_dtype(image), labels=labels, points=points, meta=meta)
+
+
+def _changes(regions: TifRegions, shape: tuple[int, ...], plan: Plan) -> bool:
+    """True if other pixels are made of an image that is read by region: all of it is needed for that."""
+    return shape != regions.shape[1:] or any(rule.kind == "clahe" for rule in plan.normalization)
+
+
+def _prepare_regions(loaded: LoadedCase, regions: TifRegions, plan: Plan, box: tuple[tuple[int, int], ...]) -> Prepared:
+    """An unlabelled image that is read by region, and stays so: its dtype, too."""
+    constants = [resolve_normalization(rule, regions.select([k]).as_array()) for k, rule in enumerate(plan.normalization)]
+    meta = PreparedMeta(
+        name=loaded.case.name, geometry=loaded.geometry, box=box, resampled_shape=regions.shape[1:], axes=(0, 1), **_by_name(constants)
+    )
+    return Prepared(image=regions.as_array(), labels=None, points=(), meta=meta)
+
+
+def _by_name(constants: Sequence[tuple[float, float, float, float]]) -> dict[str, Any]:
+    """What `resolve_normalization` gives of each channel, as PreparedMeta has it."""
+    return dict(zip(("lower", "upper", "mean", "std"), zip(*constants, strict=True), strict=True))
 
 
 def resampled_shape(shape: tuple[int, ...], spacing: tuple[float, ...], *, stage: Stage) -> tuple[int, ...]:
@@ -106,34 +126,11 @@ def resolve_normalization(rule: Normalization, channel: NDArray[Any]) -> tuple[f
             raise PlanError("a normalization of kind ct needs lower, upper, mean and std")
         return rule.lower, rule.upper, rule.mean, rule.std
     if rule.kind == "unit":
-        full = COLOUR_RANGE.get(channel.dtype.name, max(float(channel.max()), 1.0))
+        full = COLOUR_RANGE.get(channel.dtype.name) or max(moments_of(channel).high, 1.0)
         return 0.0, full, full / 2, full
+    found = moments_of(channel)
     # A constant image has no deviation; dividing by 1 leaves it at zero.
-    mean, std = mean_std(channel)
-    return float(channel.min()), float(channel.max()), mean, std if std > 0 else 1.0
-
-
-def mean_std(channel: NDArray[Any]) -> tuple[float, float]:
-    """Mean and standard deviation, by a histogram where that is exact and faster; no copy of a large image is made."""
-    parts = pieces(channel)
-    if channel.dtype == np.uint8:
-        counts = np.zeros(256)
-        for part in parts:  # bincount counts in a copy of 8 bytes a pixel
-            counts += np.bincount(part.ravel(), minlength=256)
-        grey = np.arange(256.0)
-        mean = float(counts @ grey / counts.sum())
-        return mean, float(np.sqrt(counts @ (grey - mean) ** 2 / counts.sum()))
-    if len(parts) == 1:
-        return float(channel.mean(dtype=np.float64)), float(channel.std(dtype=np.float64))
-    mean = sum(float(part.sum(dtype=np.float64)) for part in parts) / channel.size
-    squares = sum(float(np.square(np.subtract(part, mean, dtype=np.float64)).sum()) for part in parts)
-    return mean, float(np.sqrt(squares / channel.size))
-
-
-def pieces(array: NDArray[Any]) -> list[NDArray[Any]]:
-    """An array cut along its first axis into views of some millions of values; small ones whole."""
-    rows = max(1, PIECE * len(array) // max(1, array.size))
-    return [array[start : start + rows] for start in range(0, len(array), rows)]
+    return found.low, found.high, found.mean, found.std if found.std > 0 else 1.0
 
 
 def smallest_dtype(image: NDArray[Any]) -> NDArray[Any]:

@@ -101,6 +101,8 @@ class Predicted:
         Empty without confidence.csv.
     summary : Summary or None
         What `autoseg evaluate` has written there.
+    images : dict case -> tuple of Path
+        The files that were predicted, where they still are.
     """
 
     folder: Path
@@ -108,6 +110,7 @@ class Predicted:
     files: tuple[Prediction, ...]
     expected: dict[str, Expected]
     summary: Summary | None
+    images: dict[str, tuple[Path, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,10 +220,20 @@ def _predicted(reader: _Reader, root: Path) -> Predicted | None:
     if not folders:
         return None
     newest = folders[0]
+    images: dict[str, tuple[Path, ...]] = {}
+    for record in (path for path in records if path.parent == newest):
+        images |= reader.read(record, _read_images) or {}
     return Predicted(
         folder=newest,
         others=len(folders) - 1,
         files=tuple(reader.read(newest, find_predictions) or ()),
         expected=reader.read(newest / TABLE, read_expected) or {},
         summary=reader.read(newest / SUMMARY, load_summary),
+        images=images,
     )
+
+
+def _read_images(record: Path) -> dict[str, tuple[Path, ...]]:
+    """The input files of the cases that a record of `predict` names; those that are gone are left out."""
+    named = {case: tuple(map(Path, paths)) for case, paths in read_plain_json(record).get("images", {}).items()}
+    return {case: paths for case, paths in named.items() if all(path.exists() for path in paths)}

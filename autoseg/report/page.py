@@ -130,6 +130,9 @@ def _wishes(found: Found, rows: list[CaseRow]) -> Iterator[tuple[int, Wish]]:
         held_out = {(f"fold{one.fold}", one.case): one for one in found.runs[0].predictions()}
     tested = {one.case: one for one in (found.predicted.files if found.predicted is not None else ())}
     train, test = ({case.name: case for case in cases} for cases in (found.dataset.train, found.dataset.test))
+    # predict -i takes images of anywhere, which may be named like a test image; its record knows better.
+    given = found.predicted.images if found.predicted is not None else {}
+    test |= {name: Case(name=name, images=images) for name, images in given.items() if name not in test or test[name].truth is None}
     for row in rows:
         prediction = held_out.get((row.part, row.name)) if row.part.startswith("fold") else tested.get(row.name)
         case: Case | None = train.get(row.name) if row.part.startswith("fold") else test.get(row.name)

@@ -102,7 +102,9 @@ class Pieces:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Opened:
+class Opened:
+    """A case's truth and what its members said; `there`: true pixels of each class, (K,)."""
+
     truth: CodeMap
     geometry: Geometry
     stored: tuple[Stored, ...]
@@ -112,12 +114,12 @@ class _Opened:
 def count_dice(setup: Setup, combinations: Sequence[Combination], judged: JudgedCase) -> NDArray[np.float64] | list[str]:
     """Dice of a case at the usual threshold, (V, K); or what is wrong with its files."""
     try:
-        opened = _open(setup, judged)
+        opened = open_case(setup, judged)
     except (DataError, FileFormatError) as error:
-        return _problems(error)
+        return problems_of(error)
     result = np.empty((len(combinations), len(opened.there)))
     if setup.exclusive:
-        members = [_whole(stored) for stored in opened.stored]
+        members = [whole_planes(stored) for stored in opened.stored]
         for v, combination in enumerate(combinations):
             hit, said = _count_map(combine_exclusive(members, combination), opened.truth)
             result[v] = to_dice(hit, said, opened.there)
@@ -136,9 +138,9 @@ def count_dice(setup: Setup, combinations: Sequence[Combination], judged: Judged
 def dice_curves(setup: Setup, combinations: Sequence[Combination], judged: JudgedCase) -> Curves | list[str]:
     """Dice of a case of overlapping classes for all thresholds at once, from two histograms of each class; or what is wrong."""
     try:
-        opened = _open(setup, judged)
+        opened = open_case(setup, judged)
     except (DataError, FileFormatError) as error:
-        return _problems(error)
+        return problems_of(error)
     result = np.empty((len(combinations), len(opened.there), 256), np.float32)
     for k, view in enumerate(_class_views(opened)):
 
@@ -158,9 +160,9 @@ def dice_curves(setup: Setup, combinations: Sequence[Combination], judged: Judge
 def list_components(setup: Setup, variants: Sequence[Variant], judged: JudgedCase) -> Pieces | list[str]:
     """The components of each variant's masks, as they are and with their holes filled."""
     try:
-        opened = _open(setup, judged)
+        opened = open_case(setup, judged)
     except (DataError, FileFormatError) as error:
-        return _problems(error)
+        return problems_of(error)
     size = float(np.prod(opened.geometry.spacing))
     num = len(opened.there)
     rows: list[tuple[int, ...]] = []
@@ -199,7 +201,8 @@ class _View:
         return hit, int(np.count_nonzero(mask if self.labelled is None else mask & self.labelled))
 
 
-def _open(setup: Setup, judged: JudgedCase) -> _Opened:
+def open_case(setup: Setup, judged: JudgedCase) -> Opened:
+    """Read a case's files; DataError or FileFormatError if one is damaged or does not fit."""
     image = decode_file(judged.case.images[0])
     geometry = with_spacing(image.geometry, setup.dataset.spacing, image.orientation)
     del image
@@ -210,19 +213,20 @@ def _open(setup: Setup, judged: JudgedCase) -> _Opened:
             found = f"{len(each.boxes)} classes of {each.shape}"
             raise DataError([f"{each.path} holds {found}, but the truth has {truth.num_classes} of {geometry.shape}; train it again"])
     there = np.bincount(truth.codes.ravel(), minlength=len(truth.table)).astype(np.int64) @ truth.table
-    return _Opened(truth=truth, geometry=geometry, stored=stored, there=there)
+    return Opened(truth=truth, geometry=geometry, stored=stored, there=there)
 
 
-def _problems(error: DataError | FileFormatError) -> list[str]:
+def problems_of(error: DataError | FileFormatError) -> list[str]:
+    """What `open_case` found wrong, for `Judges.run`."""
     return list(error.problems) if isinstance(error, DataError) else [str(error)]
 
 
-def _class_views(opened: _Opened) -> Any:
+def _class_views(opened: Opened) -> Any:
     for k in range(len(opened.there)):
         yield _view(opened, k, _said_box(opened, k))
 
 
-def _said_box(opened: _Opened, k: int) -> Box:
+def _said_box(opened: Opened, k: int) -> Box:
     """Around what any member says of a class; an empty corner if none says anything."""
     box: Box | None = None
     for stored in opened.stored:
@@ -231,14 +235,15 @@ def _said_box(opened: _Opened, k: int) -> Box:
     return box if box is not None else (slice(0, 0),) * opened.geometry.num_axes
 
 
-def _view(opened: _Opened, k: int, box: Box) -> _View:
+def _view(opened: Opened, k: int, box: Box) -> _View:
     codes = opened.truth.codes[box]
     labelled = ~opened.truth.ignore[codes] if opened.truth.ignore.any() else None
     planes = tuple(stored.cut(k, box) for stored in opened.stored)
     return _View(planes=planes, truth=opened.truth.table[:, k][codes], labelled=labelled, there=int(opened.there[k]))
 
 
-def _whole(stored: Stored) -> Bytes:
+def whole_planes(stored: Stored) -> Bytes:
+    """All classes of a file, (K, (z,) y, x)."""
     box = tuple(slice(0, size) for size in stored.shape)
     return np.stack([stored.cut(k, box) for k in range(len(stored.boxes))])
 
@@ -252,10 +257,10 @@ def _count_map(decided: NDArray[Any], truth: CodeMap) -> tuple[NDArray[np.int64]
     return (joint * truth.table.T).sum(axis=1), joint.sum(axis=1)
 
 
-def _masks(setup: Setup, variants: Sequence[Variant], opened: _Opened) -> Any:
+def _masks(setup: Setup, variants: Sequence[Variant], opened: Opened) -> Any:
     """Variant, class, mask, where holes may be filled, and the view that counts it."""
     if setup.exclusive:
-        members = [_whole(stored) for stored in opened.stored]
+        members = [whole_planes(stored) for stored in opened.stored]
         maps = [combine_exclusive(members, variant.combination) for variant in variants]
         del members
         for k in range(len(opened.there)):

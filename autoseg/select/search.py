@@ -16,6 +16,7 @@ from autoseg.errors import DataError
 from autoseg.infer.record import checksums
 from autoseg.io.parallel import Progress, map_cases
 from autoseg.metrics.paired import compare_pairs
+from autoseg.select.calibrating import calibrate_selection, weigh_case
 from autoseg.select.cleaning import Cleaned, choose_cleanings
 from autoseg.select.combining import Combined, choose_combination
 from autoseg.select.counting import JudgedCase, Setup, Variant, count_dice, dice_curves, list_components
@@ -92,7 +93,7 @@ class Judges:
 
 
 def select(judges: Judges, *, left_out: dict[str, str] | None = None) -> Selection:
-    """Choose members, thresholds and post-processing.
+    """Choose members, thresholds and post-processing, and calibrate the Dice to expect of them.
 
     Parameters
     ----------
@@ -112,7 +113,12 @@ def select(judges: Judges, *, left_out: dict[str, str] | None = None) -> Selecti
     distinct = list(dict.fromkeys(slots))
     pieces = judges.run("Post-processing", partial(list_components, judges.setup, distinct))
     cleaned = choose_cleanings(sample, classes, slots, distinct, pieces)
-    return _record(judges, sample, combined, cut, cleaned, pieces[0].unit, left_out or {})
+    selection = _record(judges, sample, combined, cut, cleaned, pieces[0].unit, left_out or {})
+    if not selection.changes_masks:
+        return selection
+    weighed = judges.run("Calibrating", partial(weigh_case, judges.setup, selection, judges.members[0].labels))
+    calibration = calibrate_selection(weighed, [judged.fold for judged in judges.cases], classes)
+    return replace(selection, calibration=calibration)
 
 
 def _combine(judges: Judges, sample: Sample) -> Combined:

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from autoseg.ensemble import HALF, Combination
 from autoseg.errors import FileFormatError, UsageError
+from autoseg.infer.confidence import Calibration
 from autoseg.infer.folds import CHECKPOINT, Choice, find_folds
 from autoseg.infer.load import Origin
 from autoseg.infer.record import checksum
@@ -113,6 +114,8 @@ class Selection:
     total_of_class : dict class -> Paired
     left_out : dict of str -> str
         Runs and cases that were not looked at, and why.
+    calibration : Calibration or None
+        Of the Dice to expect of what is predicted so; None if there are too few cases, or one run predicts as it would without a selection.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -135,6 +138,7 @@ class Selection:
     total: Paired
     total_of_class: dict[str, Paired] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         num = len(self.classes)
@@ -144,6 +148,8 @@ class Selection:
             raise ValueError(f"combination.weights must have a number for each of the {len(self.members)} members")
         if len(self.thresholds) != (0 if self.exclusive else num) or any(not 1 <= t <= 255 for t in self.thresholds):
             raise ValueError("thresholds must be one number from 1 to 255 for each class, or none if classes are exclusive")
+        if self.calibration is not None and self.calibration.classes != self.classes:
+            raise ValueError("calibration must be of the same classes")
 
     @property
     def used(self) -> tuple[MemberRecord, ...]:

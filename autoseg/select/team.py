@@ -41,6 +41,11 @@ class Team:
             if (labels.classes, labels.exclusive) != (self.selection.classes, self.selection.exclusive):
                 raise UsageError(f"{record.run} has other classes than selection.json. {AGAIN}")
 
+    @property
+    def weighs(self) -> bool:
+        """Segmentations come with their `sums`: the Dice to expect of them is calibrated."""
+        return self.selection.calibration is not None
+
     def prepare(self, loaded: LoadedCase) -> tuple[Stages, ...]:
         """A case as each member sees it; PlanError if it does not fit their plans."""
         return tuple(prepare_stages(member.model, loaded, member.plan, member.stage) for member in self.members)
@@ -52,14 +57,14 @@ class Team:
         combined.
         """
         if len(self.members) == 1:
-            model = replace(self.members[0].model, thresholds=self._limits())
+            model = replace(self.members[0].model, thresholds=self._limits(), weighs=self.weighs)
             return clean(self.selection, segment_stages(model, prepared[0], probabilities=probabilities))
         said: list[Bytes] = []
         for member, stages in zip(self.members, prepared, strict=True):
             single = segment_stages(member.model, stages, probabilities=True)
             assert single.probabilities is not None, "they were asked for"
             said.append(single.probabilities)
-        return decide(self.selection, single.labels, single.geometry, said, probabilities=probabilities)
+        return decide(self.selection, single.labels, single.geometry, said, probabilities=probabilities, weighs=self.weighs)
 
     def _limits(self) -> tuple[float, ...]:
         """The thresholds as probabilities: round(255 p) is at least t where p is above (t - 0.5) / 255."""

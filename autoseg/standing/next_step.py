@@ -100,8 +100,6 @@ def _plan(name: str) -> list[str]:
 
 def _command(standing: Standing, name: str, *words: str) -> str:
     """A command as it is typed, with -d and, if it is another folder than this one, -w."""
-    root = str(standing.place.root)
     raw = standing.place.raw / standing.name
     dataset = standing.name if raw.exists() or not standing.folder.exists() else str(standing.folder)
-    elsewhere = [] if root == "." else ["-w", root]
-    return shlex.join(["autoseg", name, *words, "-d", dataset, *elsewhere])
+    return shlex.join(["autoseg", name, *words, "-d", dataset]) + standing.place.option

@@ -52,8 +52,8 @@ def test_a_stop_is_no_error(
 
 
 def test_a_second_training_names_all_finished_folds_for_the_next_command(autoseg: Autoseg, workspace: Path) -> None:
-    assert "Next: autoseg predict --ensemble (or first" in autoseg(*TRAIN_2, "-w", workspace).out
-    assert "Next: autoseg predict --folds all" in autoseg(*TRAIN, "all", "-w", workspace).out
+    assert f"Next: autoseg predict --ensemble -w {workspace} (or first" in autoseg(*TRAIN_2, "-w", workspace).out
+    assert f"Next: autoseg predict --folds all -w {workspace}" in autoseg(*TRAIN, "all", "-w", workspace).out
 
 
 def test_a_copied_workspace_is_a_workspace(autoseg: Autoseg, workspace: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.infer.expected import read_expected
 from autoseg.io.json_files import save_json
 from autoseg.io.names import escape_name
 from autoseg.io.probabilities import write_probabilities
@@ -63,9 +64,26 @@ def test_select_and_predict(autoseg: Autoseg, workspace: Path) -> None:
     assert record["selection"]
     assert record["run"] == "default/2d-default"
     assert (workspace / "out/x/bright.png").is_file()
-    assert "No expected Dice: it is calibrated for the folds of one run as they are" in predicted.out
     again = autoseg(*PREDICT)
     assert "1 image finished before" in again.out
+
+
+def test_what_is_chosen_has_an_expected_dice(autoseg: Autoseg, workspace: Path) -> None:
+    assert autoseg("select", "--workers", "1").code == 0
+    flipped = [word for word in PREDICT if word != "--no-tta"]
+    predicted = autoseg(*flipped)
+    assert "Expected Dice: mean " in predicted.out
+    (expected,) = read_expected(workspace / "out/confidence.csv").values()
+    # The nets are not those whose probabilities were planted: what they say is empty or unlike it, and lies in the interval's bounds.
+    assert tuple(expected) == OVERLAPPING.classes
+    assert all(0 <= low <= dice <= high <= 1 for dice, low, high in expected.values())
+    file = workspace / "results/Tiny/selection.json"
+    chosen = json.loads(file.read_text(encoding="utf-8"))
+    assert chosen["calibration"]["cases"] == 16
+    file.write_text(json.dumps(chosen | {"calibration": None}), encoding="utf-8")
+    without = autoseg(*flipped, "--overwrite")
+    assert "No expected Dice: selection.json holds no calibration" in without.out
+    assert not (workspace / "out/confidence.csv").exists()
 
 
 def test_predict_without_the_selection(autoseg: Autoseg, workspace: Path) -> None:

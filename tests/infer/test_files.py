@@ -140,6 +140,9 @@ def test_a_later_run_takes_parts_over(predictor: Predictor, tmp_path: Path) -> N
     last = predictor.predict_files(cases, out, formats=("masks", "rle"))
     assert (last.done, last.skipped, last.joined) == ([], ["a", "b", "c", "d", "e"], {"submission.csv": 5})
     assert sorted(path.name for path in out.glob("*.json")) == ["predict.json"]
+    # The report shows these files beside their masks.
+    shown = json.loads((out / "predict.json").read_text(encoding="utf-8"))["images"]
+    assert shown == {name: [str(tmp_path / "in" / f"{name}.png")] for name in "abcde"}
 
 
 def test_parts_of_another_model_are_no_word_for_this_one(predictor: Predictor, tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ import os
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autoseg.report import page, write_report
 from autoseg.report.found import find
 from autoseg.report.outcomes import CaseRow, case_rows
 from autoseg.workspace import PICTURES, Workspace
-from tests.report.make import CLASSES, EVIL_CASE, EVIL_CLASS, make_raw, make_workspace
+from tests.io.make import write_json, write_picture
+from tests.report.make import CLASSES, EVIL_CASE, EVIL_CLASS, make_raw, make_workspace, predicted, write_masks
 
 
 class Page(HTMLParser):
@@ -150,6 +152,25 @@ def test_of_a_data_set_that_was_only_measured(tmp_path: Path, place: Workspace) 
     bare.fingerprint_file("Evil").write_bytes(place.fingerprint_file("Evil").read_bytes())
     parsed = Page(written(bare))
     assert [attributes["id"] for tag, attributes in parsed.tags if tag == "section"] == ["data"]
+
+
+def test_images_from_elsewhere_have_pictures(tmp_path: Path) -> None:
+    place = make_workspace(tmp_path)
+    folder = place.predictions("Evil") / "mine"
+    outside = tmp_path / "downloads"
+    images = {}
+    for name in ("hand", "gone"):
+        write_picture(outside / f"{name}.png", np.full((32, 32), 90, np.uint8))
+        write_masks(folder / name, predicted())
+        images[name] = [str(outside / f"{name}.png")]
+    (outside / "gone.png").unlink()
+    write_json(folder / "predict.json", {"images": images})
+    found = find(place, "Evil", place.raw / "Evil")
+    rows = {row.name: row.number for row in case_rows(found) if row.part == "predictions/mine"}
+    assert rows.keys() == {"hand", "gone"}
+    scripts = Page(written(place)).scripts
+    assert f"case-{rows['hand']}" in scripts
+    assert f"case-{rows['gone']}" not in scripts
 
 
 def test_without_the_raw_data_there_are_no_pictures(tmp_path: Path) -> None:

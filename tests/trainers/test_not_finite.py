@@ -16,7 +16,7 @@ from autoseg.io.interrupt import Interrupted
 from autoseg.losses import DeepSupervision
 from autoseg.recipe import OptimizerName
 from autoseg.step import Learner, build_learner, training_step
-from autoseg.trainers import fit, readings, state
+from autoseg.trainers import fit, launch, readings, state
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.fit import Fit
 from autoseg.trainers.run import RunFolder
@@ -113,7 +113,7 @@ def test_ten_in_a_row_go_back_with_half_the_rate(
     train(workspace)
     progress = last(workspace).progress
     assert (progress["went_back"], progress["lr_factor"], progress["iteration"]) == (1, 0.5, 30)
-    words = "the loss of 10 steps in a row was not finite, up to iteration 19. The training goes on from iteration 8, the last checkpoint,"
+    words = "the loss of 10 steps in a row was not finite, up to iteration 19. The training goes on from iteration 8, the last good state,"
     assert words in capsys.readouterr().out
     assert words in (run_of(workspace).path / "log.txt").read_text(encoding="utf-8")
     rows = metrics(workspace)
@@ -149,11 +149,15 @@ def test_images_that_spoil_the_last_steps_do_not_undo_the_training(workspace: Pa
     assert "the loss of the last 3 steps were not finite; what was learned before them stands" in log
 
 
-@pytest.mark.parametrize("saved", [True, False])
-def test_weights_that_spoil_the_last_steps_are_given_up(workspace: Path, monkeypatch: pytest.MonkeyPatch, saved: bool) -> None:
-    if saved:
-        monkeypatch.setattr(fit, "CHECKPOINT_EVERY_S", -1.0)
-        monkeypatch.setattr(fit, "CHECKPOINT_EPOCH_S", -1.0)
+@pytest.mark.parametrize(("saved", "iteration"), [("never", 0), ("before", 25), ("after", 0), ("after the best", 20)])
+def test_weights_that_spoil_the_last_steps_are_given_up(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, saved: str, iteration: int
+) -> None:
+    # The checkpoint of the 27th iteration is written when nothing is known of its weights yet.
+    due = {"never": (), "before": (25,), "after": (27,), "after the best": (27,)}[saved]
+    monkeypatch.setattr(Fit, "_due_s", lambda self, epoch_ends: -1.0 if self.progress.iteration in due else 1e9)
+    dices = iter([0.1, 0.2, 0.3, 0.4] if saved == "after the best" else [])
+    monkeypatch.setattr(launch, "quick_dice", lambda *arguments: next(dices, None))
     begun, steps = capture(monkeypatch), 0
 
     def step(self: Screen, *arguments: Any) -> None:
@@ -165,13 +169,12 @@ def test_weights_that_spoil_the_last_steps_are_given_up(workspace: Path, monkeyp
                     parameter.fill_(3e38)
 
     monkeypatch.setattr(Screen, "step", step)
-    monkeypatch.setattr(Fit, "_is_doubtful", lambda self: False)
     train(workspace)
     progress = last(workspace).progress
     assert (progress["went_back"], progress["lr_factor"], progress["iteration"]) == (1, 0.5, 30)
     assert finite(workspace)
     log = (run_of(workspace).path / "log.txt").read_text(encoding="utf-8")
-    assert f"not finite, up to iteration 30. The training goes on from iteration {26 if saved else 0}, the last checkpoint" in log
+    assert f"not finite, up to iteration 30. The training goes on from iteration {iteration}, the last good state" in log
 
 
 def test_a_training_that_learned_nothing_does_not_end_well(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
