@@ -21,7 +21,7 @@ AUTOSEG := cd $(DEMO) && ../$(BIN)/autoseg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo pictures test test-slow test-data test-browser torture lint types check audit clean
+.PHONY: help venv demo docs pictures test test-slow test-data test-browser torture lint types check audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -39,7 +39,7 @@ demo: $(INSTALLED) ## the phantom and the three commands on it, in ./demo
 	@echo "== Dice of the test images"
 	$(AUTOSEG) demo score
 
-test: lint types ## ruff, mypy and the tests; makes .venv if need be
+test: lint types docs ## ruff, mypy, the documentation and the tests; makes .venv if need be
 	@echo "== pytest"
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -67,6 +67,11 @@ types: $(INSTALLED_TEST) ## mypy --strict
 	@echo "== mypy --strict"
 	$(BIN)/mypy --strict
 
+# mkdocs-material prints advice on its own successor otherwise.
+docs: $(INSTALLED_TEST) ## the documentation as a site, in ./site: open site/index.html
+	@echo "== mkdocs build --strict"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 # In a virtual environment of its own: what pip-audit needs is no part of what it audits.
 audit: $(INSTALLED_TEST) ## known vulnerabilities of the installed packages; says NOT AUDITED where it cannot look
 	@echo "== pip-audit"
@@ -77,7 +82,7 @@ check: test test-slow test-data audit ## all tests that need no GPU and no brows
 
 clean: ## remove .venv, .venv-audit, ./demo, caches and built files; the next make installs anew
 	@echo "== Removing $(VENV), $(DEMO), caches and built files"
-	rm -rf $(VENV) $(AUDIT) $(DEMO) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(AUDIT) $(DEMO) build dist site *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autoseg needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12")'
@@ -92,9 +97,9 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt $(TORCH) | $(BIN)/python
 
 $(INSTALLED_TEST): $(INSTALLED)
 	@echo "== Installing what the tests need into $(VENV)"
-	$(INSTALL) --no-build-isolation --editable '.[test]'
+	$(INSTALL) --no-build-isolation --editable '.[docs,test]'
 	@touch $@
 
-pictures: $(INSTALLED) ## the picture in README.md, from the demo's predictions
-	@echo "== docs/images/prediction.png"
+pictures: $(INSTALLED_TEST) ## the pictures in README.md and docs/, from what `make demo` left; of the report if Chromium is here
+	@echo "== docs/images"
 	$(BIN)/python -m benchmarks.pictures $(DEMO)

@@ -54,8 +54,9 @@ def find(kind: Kind, name: str, own: Mapping[str, T], *, option: str = "") -> T:
         return own[name]
     where = option or NOUNS[kind]
     if name not in installed(kind):
-        others = f"installed packages may add others (entry points autoseg.{kind})"
-        raise UsageError(f"{where} {name} is not known; there are {', '.join(known(kind, own))}; {others}.")
+        there = ", ".join(known(kind, own)) or "none"
+        more = f"Installed packages may add others (entry points autoseg.{kind})."
+        raise UsageError(f"{where} {name} is not known; there are {there}. {more}")
     point = installed(kind)[name]
     try:
         loaded: T = point.load()

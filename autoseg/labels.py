@@ -6,7 +6,8 @@ flipping and warping move one map whatever the number of classes; the table expa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 Mask = NDArray[np.bool_]
+Box = tuple[slice, ...]
 
 #: Codes fit uint8 up to here, uint16 up to its square.
 MAX_UINT8_SETS = 256
 MAX_SETS = 65536
+#: Pixels that are counted, or looked up in a table, at a time.
+PIECE = 2**22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,15 +133,26 @@ def encode_masks(masks: Iterable[Mask], shape: tuple[int, ...], ignored: Mask | 
     ValueError
         If a mask has another shape, or there are more than 65,536 distinct sets.
     """
-    codes = np.zeros(shape, np.int32)
+    whole = tuple(slice(0, n) for n in shape)
+
+    def checked() -> Iterator[tuple[Box, Mask]]:
+        for k, mask in enumerate(masks):
+            if mask.shape != shape:
+                raise ValueError(f"mask {k} has shape {mask.shape}, expected {shape}")
+            yield whole, mask
+
+    return encode_parts(checked(), shape, ignored)
+
+
+def encode_parts(parts: Iterable[tuple[Box, Mask]], shape: tuple[int, ...], ignored: Mask | None = None) -> CodeMap:
+    """`encode_masks` for masks of which only a box is given, outside of which they are empty: the time is that of the boxes."""
+    codes: NDArray[Any] = np.zeros(shape, np.uint8)
     sets: list[frozenset[int]] = [frozenset()]
     known: dict[frozenset[int], int] = {frozenset(): 0}
     num_classes = 0
-    for k, mask in enumerate(masks):
+    for k, (box, mask) in enumerate(parts):
         num_classes = k + 1
-        if mask.shape != shape:
-            raise ValueError(f"mask {k} has shape {mask.shape}, expected {shape}")
-        inside = codes[mask]
+        inside = codes[box][mask]
         successor = np.zeros(len(sets), np.int32)
         for code in map(int, np.flatnonzero(np.bincount(inside, minlength=len(sets)))):
             grown = sets[code] | {k}
@@ -145,16 +160,24 @@ def encode_masks(masks: Iterable[Mask], shape: tuple[int, ...], ignored: Mask | 
                 known[grown] = len(sets)
                 sets.append(grown)
             successor[code] = known[grown]
-        codes[mask] = successor[inside]
+        codes = _with_room(codes, len(sets))
+        codes[box][mask] = successor.astype(codes.dtype)[inside]
     table = np.zeros((len(sets), num_classes), np.bool_)
     for code, members in enumerate(sets):
         table[code, list(members)] = True
     ignore = np.zeros(len(sets), np.bool_)
     if ignored is not None and ignored.any():
+        codes = _with_room(codes, len(sets) + 1)
         codes[ignored] = len(sets)
         table = np.vstack([table, np.zeros((1, num_classes), np.bool_)])
         ignore = np.append(ignore, True)
     return compact(codes, table, ignore)
+
+
+def _with_room(codes: NDArray[Any], num: int) -> NDArray[Any]:
+    """The codes in a dtype that holds `num` of them; more may come and go on the way than there are in the end."""
+    held = MAX_SETS if codes.dtype == np.uint16 else MAX_UINT8_SETS if codes.dtype == np.uint8 else np.iinfo(np.int32).max
+    return codes if num <= held else codes.astype(np.uint16 if num <= MAX_SETS else np.int32)
 
 
 def encode_map(array: NDArray[Any], sets: Mapping[int, tuple[int, ...]], num_classes: int, ignore_value: int | None = None) -> CodeMap:
@@ -175,7 +198,7 @@ def encode_map(array: NDArray[Any], sets: Mapping[int, tuple[int, ...]], num_cla
     ValueError
         If the map holds a value that is not declared; the message lists them.
     """
-    values, flat = np.unique(array, return_inverse=True)
+    values = present_values(array)
     unknown = [int(v) for v in values if int(v) not in sets and int(v) != ignore_value]
     if unknown:
         shown = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
@@ -187,12 +210,37 @@ def encode_map(array: NDArray[Any], sets: Mapping[int, tuple[int, ...]], num_cla
             ignore[row] = True
         else:
             table[row, list(sets[value])] = True
-    return compact((flat.reshape(array.shape) + 1).astype(np.int32), table, ignore)
+    return compact(_positions(array, values), table, ignore)
 
 
-def compact(codes: NDArray[np.int32], table: Mask, ignore: Mask) -> CodeMap:
+def present_values(array: NDArray[Any]) -> NDArray[Any]:
+    """The values that an array of integers holds, ascending; no more is sorted at once than some millions."""
+    return np.unique(np.concatenate([np.unique(array[rows]) for rows in _row_slices(array.shape)]))
+
+
+def _positions(array: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+    """1 + the position in `values`, ascending, of each value of the array; by a table of all numbers between where that is small."""
+    low, span = int(values[0]), int(values[-1]) - int(values[0]) + 1
+    dtype = np.min_scalar_type(len(values))
+    found = np.empty(array.shape, dtype)
+    lookup = np.zeros(span if span <= MAX_SETS else 0, dtype)
+    if len(lookup):
+        lookup[values.astype(np.int64) - low] = np.arange(1, len(values) + 1)
+    for rows in _row_slices(array.shape):
+        part = array[rows]
+        found[rows] = lookup[part.astype(np.int64) - low] if len(lookup) else np.searchsorted(values, part) + 1
+    return found
+
+
+def _row_slices(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of an array of this shape that hold some millions of pixels: numpy counts and looks up in copies of 8 bytes a pixel."""
+    step = max(1, PIECE * shape[0] // max(1, math.prod(shape))) if shape else 1
+    return (slice(start, start + step) for start in range(0, shape[0], step))
+
+
+def compact(codes: NDArray[Any], table: Mask, ignore: Mask) -> CodeMap:
     """Drop unused codes, merge codes of equal meaning, keep code 0 the empty set, and store in the smallest dtype."""
-    used = np.bincount(codes.ravel(), minlength=len(table)) > 0
+    used = count_values(codes, len(table)) > 0
     used[0] = True
     order: dict[bytes, int] = {np.append(table[0], ignore[0]).tobytes(): 0}
     target = np.zeros(len(table), np.int32)
@@ -204,7 +252,20 @@ def compact(codes: NDArray[np.int32], table: Mask, ignore: Mask) -> CodeMap:
             rows.append(code)
         target[code] = order[key]
     dtype = smallest_code_dtype(len(rows))
-    return CodeMap(target.astype(dtype)[codes], table[rows], ignore[rows])
+    if rows == list(range(len(table))):  # nothing moves
+        return CodeMap(codes.astype(dtype, copy=False), table, ignore)
+    moved = np.empty(codes.shape, dtype)
+    for part in _row_slices(codes.shape):
+        moved[part] = target.astype(dtype)[codes[part]]
+    return CodeMap(moved, table[rows], ignore[rows])
+
+
+def count_values(array: NDArray[Any], num: int) -> NDArray[np.int64]:
+    """Pixels of each of the values 0 to `num` - 1, all that there are; (num,)."""
+    counts = np.zeros(num, np.int64)
+    for rows in _row_slices(array.shape):
+        counts += np.bincount(array[rows].ravel(), minlength=num)
+    return counts
 
 
 def overlap_counts(labels: CodeMap) -> NDArray[np.int64]:
@@ -212,6 +273,6 @@ def overlap_counts(labels: CodeMap) -> NDArray[np.int64]:
 
     One pass over the map: the pixels of each code are counted and the table does the rest.
     """
-    counts = np.bincount(labels.codes.ravel(), minlength=len(labels.table)).astype(np.int64)
+    counts = count_values(labels.codes, len(labels.table))
     table = labels.table.astype(np.int64)
     return np.asarray(table.T @ (counts[:, None] * table))

@@ -273,13 +273,12 @@ class Predictor:
 
     @property
     def calibration(self) -> Calibration | None:
-        """Of the expected Dice; None if there is none, or it does not hold: it was made with the plan's flips.
+        """Of the expected Dice; None if there is none.
 
-        A run's lies in its folder (`evaluate.calibration.make_calibration` makes it), that of what `autoseg select` chose in selection.json,
-        and a bundle holds either.
+        A run's lies in its folder (`evaluate.calibration.make_calibration` makes it), that of what `autoseg select` chose in its
+        selection.json, and a bundle holds either. It was made with the plan's flips, and holds without them about as well
+        (benchmarks/README.md).
         """
-        if self.model.window.mirror_axes != self.plan.stages[self.stage].mirror_axes:
-            return None
         if self.team is not None:
             return self.team.selection.calibration
         return self.source.calibration if isinstance(self.source, Origin) else read_calibration(self.source.run)

@@ -87,7 +87,7 @@ def predictor(given: argparse.Namespace) -> Any:
         "numTraining": 100,
         "file_ending": ".png",
     }
-    plans = plans_of(given.patch, 1)
+    plans = plans_of([given.patch] * 2, 1)
     plans["image_reader_writer"] = "NaturalImage2DIO"
     plans["foreground_intensity_properties_per_channel"] = {"0": {}}
     plans["transpose_forward"] = plans["transpose_backward"] = [0, 1, 2]
@@ -98,12 +98,6 @@ def predictor(given: argparse.Namespace) -> Any:
         "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
         "resampling_fn_probabilities_kwargs": {**seg, "is_seg": False},
     }  # fmt: skip
-    depth = int(np.log2(given.patch // 4)) + 1
-    arguments = plans["configurations"]["2d"]["architecture"]["arch_kwargs"]
-    arguments["n_stages"] = depth
-    for name in ("features_per_stage", "kernel_sizes", "strides", "n_conv_per_stage"):
-        arguments[name] = arguments[name][:depth]
-    arguments["n_conv_per_stage_decoder"] = arguments["n_conv_per_stage_decoder"][: depth - 1]
     manager = import_module("nnunetv2.utilities.plans_handling.plans_handler").PlansManager(plans)
     configuration = manager.get_configuration("2d")
     torch.manual_seed(0)

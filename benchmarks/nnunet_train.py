@@ -26,8 +26,8 @@ import torch
 PLANS = "nnUNetPlans"
 #: nnU-Net's own share of validation steps in an epoch: 50 behind 250.
 STEPS_PER_VALIDATION_STEP = 5
-#: ExperimentPlanner's: shortest edge of a feature map, features of the first stage and at most, convolutions in a stage.
-SHORTEST_EDGE, FEATURES, MAX_FEATURES, CONVOLUTIONS = 4, 32, {"2d": 512, "3d_fullres": 320}, 2
+#: ExperimentPlanner's: shortest edge of a feature map, features of the first stage and, by axes, at most, convolutions in a stage.
+SHORTEST_EDGE, FEATURES, MAX_FEATURES, CONVOLUTIONS = 4, 32, {2: 512, 3: 320}, 2
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     for verb, does in ((prepared, prepare), (trained, train)):
         verb.add_argument("folder", type=Path)
         verb.add_argument("dataset", help="its folder's name, which begins with Dataset and three digits")
-        verb.add_argument("--configuration", choices=MAX_FEATURES, default="2d")
+        verb.add_argument("--configuration", choices=("2d", "3d_fullres"), default="2d")
         verb.set_defaults(does=does, results=None, workers=1)
     prepared.add_argument("--patch", type=int, nargs="+", required=True)
     prepared.add_argument("--batch", type=int, required=True)
@@ -83,7 +83,7 @@ def prepare(given: argparse.Namespace) -> None:
     topology = import_module("nnunetv2.experiment_planning.experiment_planners.network_topology").get_pool_and_conv_props
     if given.slice_axis is not None:
         plans.update(transposed(given.slice_axis))
-    settle(plans["configurations"][given.configuration], given.patch, given.batch, MAX_FEATURES[given.configuration], topology)
+    settle(plans["configurations"][given.configuration], given.patch, given.batch, topology)
     file.write_text(json.dumps(plans, indent=2), encoding="utf-8")
     folds = json.loads(given.splits.read_text(encoding="utf-8"))["folds"]
     splits = [{"train": fold["train"], "val": fold["val"]} for fold in folds]
@@ -97,14 +97,14 @@ def transposed(axis: int) -> dict[str, list[int]]:
     return {"transpose_forward": forward, "transpose_backward": [forward.index(axis) for axis in range(3)]}
 
 
-def settle(configuration: dict[str, Any], patch: list[int], batch: int, most_features: int, topology: Callable[..., Any]) -> None:
+def settle(configuration: dict[str, Any], patch: list[int], batch: int, topology: Callable[..., Any]) -> None:
     """Set patch and batch of a configuration, and the net that nnU-Net's planner makes for such a patch.
 
     Parameters
     ----------
     configuration : dict
         Of nnU-Net's plans; changed.
-    patch, batch, most_features : list of int, int, int
+    patch, batch : list of int, int
     topology : callable
         nnU-Net's get_pool_and_conv_props.
 
@@ -120,7 +120,7 @@ def settle(configuration: dict[str, Any], patch: list[int], batch: int, most_fea
     configuration.update(patch_size=patch, batch_size=batch)
     configuration["architecture"]["arch_kwargs"].update(
         n_stages=stages,
-        features_per_stage=[min(most_features, FEATURES << level) for level in range(stages)],
+        features_per_stage=[min(MAX_FEATURES[len(patch)], FEATURES << level) for level in range(stages)],
         kernel_sizes=kernels,
         strides=strides,
         n_conv_per_stage=[CONVOLUTIONS] * stages,

@@ -1,14 +1,14 @@
 """Resampling of images and labels beside skimage's per-class loop, which is how nnU-Net resamples: seconds and what comes out.
 
-    taskset -c 2,3 python -m benchmarks.resampling                  # 100 x 512 x 512; 2, 10 and 30 classes
-    taskset -c 2,3 python -m benchmarks.resampling --grids isotropic --classes 30 --rounds 3
+    taskset -c 2 python -m benchmarks.resampling                  # 100 x 512 x 512; 2, 10 and 30 classes
+    taskset -c 2 python -m benchmarks.resampling --grids isotropic --classes 30 --rounds 1
 
 The loop is that of nnU-Net 2.8 and batchgenerators: labels by `skimage.transform.resize` of order 1 of each class and of the background, in
 float64, a voxel being of the class that it is half of or more; images of order 3. Where an axis is over three times as coarse as the
-others it resizes slice by slice, and takes the nearest slice. Both sides are timed in turn in one process, with as many threads as torch
-is told to use (OMP_NUM_THREADS); medians, and the median of the ratios of pairs. Labels are balls, none of which overlaps another.
-`equal` is the share of voxels, and of those within two voxels of a border, that get the same label; `rms` the difference of the images in
-standard deviations. skimage smooths nothing where the grid gets coarser, and its cubic is a B-spline: images are near, not equal.
+others it resizes slice by slice, and takes the nearest slice. Both sides run in turn in one process, on one thread; seconds are of
+processor time, medians, and the median of the ratios of pairs. Labels are balls, none of which overlaps another. `equal` is the share of
+voxels that get the same label, `near borders` of those within two voxels of a border; `rms` the difference of the images in standard
+deviations. skimage smooths nothing where the grid gets coarser, and its cubic is a B-spline: images are near, not equal.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.transform import resize
@@ -29,6 +28,8 @@ from autoseg.labels import CodeMap, encode_map
 from autoseg.preprocess.resample import ANISOTROPY, resample_image, resample_labels
 
 Floats = NDArray[np.float64]
+Ours = TypeVar("Ours")
+Theirs = TypeVar("Theirs")
 
 
 class Grid(NamedTuple):
@@ -68,7 +69,7 @@ def draw_image(shape: tuple[int, ...]) -> NDArray[np.int16]:
     """A smooth texture with noise, as a CT stores it."""
     rng = np.random.default_rng(1)
     smooth = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), 3)
-    return np.rint(smooth / smooth.std() * 300 + rng.normal(0, 10, shape)).astype(np.int16)
+    return np.asarray(np.rint(smooth / smooth.std() * 300 + rng.normal(0, 10, shape)), np.int16)
 
 
 def is_separate(spacing: Sequence[float]) -> bool:
@@ -81,11 +82,11 @@ def resize_as_nnunet(array: Floats, shape: tuple[int, ...], *, order: int, separ
     options: dict[str, Any] = {"order": order, "mode": "edge", "clip": True, "anti_aliasing": False}
     if not separate:
         return np.asarray(resize(array, shape, **options))
-    planes = np.stack([resize(plane, shape[1:], **options) for plane in array])
+    planes: Floats = np.stack([resize(plane, shape[1:], **options) for plane in array])
     if len(planes) == shape[0]:
         return planes
     centres = (np.arange(shape[0]) + 0.5) * len(planes) / shape[0] - 0.5
-    coordinates = np.meshgrid(centres, *(np.arange(n) for n in shape[1:]), indexing="ij")
+    coordinates = np.array(np.meshgrid(centres, *(np.arange(float(n)) for n in shape[1:]), indexing="ij"))
     return np.asarray(ndimage.map_coordinates(planes, coordinates, order=0, mode="nearest"))
 
 
@@ -102,51 +103,51 @@ def values_of(labels: CodeMap) -> NDArray[np.uint8]:
     return np.asarray((labels.table * np.arange(1, labels.num_classes + 1)).sum(axis=1).astype(np.uint8)[labels.codes])
 
 
-def timed(rounds: int, ours: Callable[[], Any], theirs: Callable[[], Any]) -> tuple[float, float, float]:
-    """Median seconds of both in turn, and the median of the ratios."""
+class Times(NamedTuple):
+    """Median processor seconds of both sides, and the median of the ratios."""
+
+    ours: float
+    theirs: float
+    ratio: float
+
+    def cells(self) -> tuple[str, str, str]:
+        """Of the table."""
+        return f"{self.ours:.2f}", f"{self.theirs:.2f}", f"{self.ratio:.1f}"
+
+
+def timed(rounds: int, ours: Callable[[], Ours], theirs: Callable[[], Theirs]) -> tuple[Times, Ours, Theirs]:
+    """Both in turn, and what they made."""
     times = []
     for _ in range(rounds):
-        start = time.perf_counter()
-        ours()
-        middle = time.perf_counter()
-        theirs()
-        times.append((middle - start, time.perf_counter() - middle))
-    mine, other = ([pair[i] for pair in times] for i in (0, 1))
-    return statistics.median(mine), statistics.median(other), statistics.median(b / a for a, b in times)
+        start = time.process_time()
+        mine = ours()
+        middle = time.process_time()
+        other = theirs()
+        times.append((middle - start, time.process_time() - middle))
+    first, second = (statistics.median(pair[i] for pair in times) for i in (0, 1))
+    return Times(first, second, statistics.median(b / a for a, b in times)), mine, other
 
 
 def labels_row(shape: tuple[int, ...], classes: int, grid: Grid, rounds: int) -> tuple[str, ...]:
     """Time, and the share of equal voxels."""
     values = draw_labels(shape, classes)
-    codes = encode_map(values, {0: (), **{k: (k - 1,) for k in range(1, classes + 1)}}, classes)
+    given = encode_map(values, {0: (), **{k: (k - 1,) for k in range(1, classes + 1)}}, classes)
     target, separate = grid.shape(shape), is_separate(grid.before)
-    results: list[NDArray[np.uint8]] = [np.empty(0, np.uint8)] * 2
-
-    def ours() -> None:
-        results[0] = resample_labels(codes, target)  # type: ignore[call-overload]
-
-    def theirs() -> None:
-        results[1] = skimage_labels(values, target, separate=separate)
-
-    times = timed(rounds, ours, theirs)
-    mine, other = values_of(results[0]), results[1]  # type: ignore[arg-type]
+    times, codes, other = timed(rounds, lambda: resample_labels(given, target), lambda: skimage_labels(values, target, separate=separate))
+    mine = values_of(codes)
     border = ndimage.maximum_filter(other, 5) != ndimage.minimum_filter(other, 5)
-    return (*map("{:.2f}".format, times), f"{(mine == other).mean():.6f}", f"{(mine == other)[border].mean():.5f}")
+    return (*times.cells(), f"{(mine == other).mean():.6f}", f"{(mine == other)[border].mean():.5f}")
 
 
 def image_row(shape: tuple[int, ...], grid: Grid, rounds: int) -> tuple[str, ...]:
     """Time, and the difference."""
     image, target, separate = draw_image(shape), grid.shape(shape), is_separate(grid.before)
-    results: list[NDArray[Any]] = [np.empty(0)] * 2
-
-    def ours() -> None:
-        results[0] = resample_image(image[None], target, spacing=grid.before)[0]
-
-    def theirs() -> None:
-        results[1] = resize_as_nnunet(image.astype(float), target, order=3, separate=separate)
-
-    times = timed(rounds, ours, theirs)
-    return (*map("{:.2f}".format, times), f"rms {np.sqrt(np.mean((results[0] - results[1]) ** 2)) / image.std():.4f}", "")
+    times, mine, other = timed(
+        rounds,
+        lambda: resample_image(image[None], target, spacing=grid.before)[0],
+        lambda: resize_as_nnunet(image.astype(float), target, order=3, separate=separate),
+    )
+    return (*times.cells(), f"rms {np.sqrt(np.mean((mine - other) ** 2)) / image.std():.4f}", "")
 
 
 def main() -> None:
@@ -159,8 +160,8 @@ def main() -> None:
     parser.add_argument("--no-image", action="store_true")
     given = parser.parse_args()
     shape = tuple(given.shape)
-    print(f"{' x '.join(map(str, shape))}, {torch.get_num_threads()} threads")
-    print("| grid | to | what | s | skimage's s | times its speed | equal | near borders |\n|---|---|---|---|---|---|---|---|")
+    print(" x ".join(map(str, shape)))
+    print("| grid | to | what | processor s | skimage's | times its speed | equal | near borders |\n|---|---|---|---|---|---|---|---|")
     for name, grid in GRIDS.items():
         if not any(name.startswith(start) for start in given.grids):
             continue

@@ -16,7 +16,7 @@ from autoseg.augment import Batch
 from autoseg.budget import Precision
 from autoseg.nets.blocks import ConvBlock
 from autoseg.nets.norm import InstanceNorm
-from autoseg.nets.up import UpConv2d
+from autoseg.nets.up import UpConv2d, UpConv3d
 from autoseg.step import M_MMAP_MAX, M_TRIM_THRESHOLD, Learner, arrange, arrange_loss, build_learner, training_step
 from benchmarks.stages import stage
 
@@ -53,16 +53,16 @@ VARIANTS: dict[str, Variant] = {
     "bias": Variant(says="+ bias of the transposed convolutions apart", loss=False, memory=False),
     "loss": Variant(says="+ loss in pieces", memory=False),
     "all": Variant(says="+ freed memory kept: ours, bf16, softmax"),
-    "sigmoid": Variant(says="ours, bf16, 29 sigmoids", exclusive=False),
+    "sigmoid": Variant(says="ours, bf16, sigmoids", exclusive=False),
     "fp32": Variant(says="ours, fp32, softmax", precision="fp32"),
     "convolutions": Variant(says="convolutions alone, bf16", alone=True),
     "convolutions fp32": Variant(says="convolutions alone, fp32", alone=True, precision="fp32"),
 }
 
 
-def server(name: str, edge: int, batch: int, classes: int) -> None:
+def server(name: str, patch: tuple[int, ...], batch: int, classes: int) -> None:
     """Print a line of JSON, then make a step for each line of input and print its seconds."""
-    step = build(VARIANTS[name], edge, batch, classes)
+    step = build(VARIANTS[name], patch, batch, classes)
     print(json.dumps({"variant": name}), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
@@ -70,13 +70,13 @@ def server(name: str, edge: int, batch: int, classes: int) -> None:
         print(time.perf_counter() - start, flush=True)
 
 
-def build(variant: Variant, edge: int, batch: int, classes: int) -> Callable[[], object]:
+def build(variant: Variant, patch: tuple[int, ...], batch: int, classes: int) -> Callable[[], object]:
     """The step of a variant on random data."""
     torch.manual_seed(0)
-    given = stage((edge, edge), batch, classes=classes, exclusive=variant.exclusive)
+    given = stage(patch, batch, classes=classes, exclusive=variant.exclusive)
     learner = build_learner(given, torch.device("cpu"), exclusive=variant.exclusive, precision=variant.precision)
     switch(learner, variant)
-    data = random_batch(edge, batch, classes)
+    data = random_batch(patch, batch, classes)
     if variant.alone:
         strip(learner.net)
         return lambda: convolutions(learner, data)
@@ -86,13 +86,13 @@ def build(variant: Variant, edge: int, batch: int, classes: int) -> Callable[[],
 def switch(learner: Learner, variant: Variant) -> None:
     """Switch off what the variant lacks."""
     if not variant.channels_last:
-        arrange(learner.net, "cuda", 2)
+        arrange(learner.net, "cuda", next(learner.net.parameters()).ndim - 2)
         for state in learner.optimizer.state.values():
             state["momentum_buffer"] = state["momentum_buffer"].contiguous()
     for module in learner.net.modules():
         if isinstance(module, InstanceNorm):
             module.per_sample = variant.norm
-        elif isinstance(module, UpConv2d):
+        elif isinstance(module, (UpConv2d, UpConv3d)):
             module.bias_apart = variant.bias
     arrange_loss(learner.loss, "cpu" if variant.loss else "cuda")
     if not variant.memory and sys.platform == "linux":
@@ -102,11 +102,11 @@ def switch(learner: Learner, variant: Variant) -> None:
         mallopt(M_TRIM_THRESHOLD, 2 * USUAL_THRESHOLD)
 
 
-def random_batch(edge: int, batch: int, classes: int) -> Batch:
+def random_batch(patch: tuple[int, ...], batch: int, classes: int) -> Batch:
     """Noise, and a class or none at random in each pixel."""
     table = torch.cat([torch.zeros(1, classes), torch.eye(classes)]).bool().expand(batch, -1, -1).contiguous()
-    codes = torch.randint(0, classes + 1, (batch, edge, edge), dtype=torch.int32)
-    return Batch(images=torch.randn(batch, 1, edge, edge), codes=codes, table=table, ignore=None)
+    codes = torch.randint(0, classes + 1, (batch, *patch), dtype=torch.int32)
+    return Batch(images=torch.randn(batch, 1, *patch), codes=codes, table=table, ignore=None)
 
 
 def strip(net: nn.Module) -> None:

@@ -3,10 +3,10 @@
     python -m benchmarks.volumes                      # 800 x 512 x 512, 30 classes: softmax and sigmoid, as it is and resampled
     python -m benchmarks.volumes --kinds softmax --scales 1.25 --patch 192 256 256
 
-The net is of nnU-Net's shape but narrow (8 features that double up to 64), untrained, and its tiles lie side by side, so that two cores take
-minutes: features and the number of tiles change the time, and what is measured here is image, open rows, masks and export. On a CPU the
-open rows and the net are in the figure; a GPU holds them itself, and `beside the device` is the figure without the open rows. Memory is
-the largest sum of proportional set sizes (benchmarks/predict.py), looked at 20 times a second. Masks of an untrained net are noise, which
+The net is of nnU-Net's shape but narrow (8 features that double up to 64), untrained, and its tiles lie side by side, so that two cores
+take minutes: features and the number of tiles change the time; what is measured here is image, open rows, masks and export. On a CPU the
+open rows and the net are in the figure; a GPU holds them itself: `without open rows` is what is needed beside it, at most. Memory is the
+largest sum of proportional set sizes (benchmarks/predict.py), looked at 20 times a second. Masks of an untrained net are noise, which
 takes longest to compress. The volume is oblique, and its x axis runs against the canonical one: all is turned on the way in and out.
 """
 

@@ -123,7 +123,7 @@ def _unknown(path: str, kind: Kind, name: str, own: Mapping[str, object]) -> Ite
     """A name that nothing installed here has."""
     if name not in known(kind, own):
         there = ", ".join(known(kind, own)) or "none"
-        yield path, f"must be one of {there}, or of a package that is installed (entry points autoseg.{kind}), got {name!r}"
+        yield path, f"must be one of {there}, or an installed package's (entry points autoseg.{kind}), got {name!r}"
 
 
 def _text(values: tuple[float, ...]) -> str:

@@ -10,6 +10,7 @@ import torch
 
 from autoseg.budget import GIB
 from autoseg.fingerprint import Fingerprint
+from autoseg.geometry import SAME_SPACING
 from autoseg.plan import Memory, Plan, Stage
 from autoseg.planners.candidates import coarser, lower_resolutions, smaller_patches, with_voxels
 from autoseg.planners.duration import Duration, planned_duration
@@ -157,8 +158,10 @@ def _first_stage(found: Stage, start: Stage, task: Task, *, patch: str, view: st
 
 
 def _with_spacing_words(stage: Stage, start: Stage) -> Stage:
-    factor = max(s / full for s, full in zip(stage.spacing, start.spacing, strict=True))
-    words = f"{factor:.3g} times the full resolution's: median images of {' x '.join(map(str, stage.net_shape))}"
+    factors = [s / full for s, full in zip(stage.net_spacing, start.net_spacing, strict=True)]
+    alike = min(factors) > (1 - SAME_SPACING) * max(factors)
+    times = f"{max(factors):.3g} times" if alike else f"{' x '.join(f'{factor:.3g}' for factor in factors)} times"
+    words = f"{times} the full resolution's: median images of {' x '.join(map(str, stage.net_shape))}"
     return replace(stage, reasons={**stage.reasons, "spacing": words})
 
 

@@ -1,5 +1,6 @@
 """Names of other packages, by entry points that the standard library finds in a folder on the path."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: someones\nVersion: 1\n", encoding="utf-8")
         (info / "entry_points.txt").write_text(points, encoding="utf-8")
         monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "someones", raising=False)
         installed.cache_clear()
 
     yield write
@@ -43,15 +45,14 @@ def test_no_package_takes_a_name_that_autoseg_has(install: Install) -> None:
 
 def test_an_unknown_name_is_answered_with_those_that_there_are(install: Install) -> None:
     install("THING = 7", "[autoseg.planners]\nmine = someones:THING\n")
-    with pytest.raises(UsageError, match=r"--planner other is not known; there are own, mine; installed packages may add others"):
+    with pytest.raises(UsageError, match=r"--planner other is not known; there are own, mine\. Installed packages may add others"):
         find("planners", "other", {"own": 1}, option="--planner")
-    with pytest.raises(UsageError, match=r"^net other is not known; there are unet;"):
+    with pytest.raises(UsageError, match=r"^net other is not known; there are unet\."):
         find("nets", "other", {"unet": 1})
 
 
 @pytest.mark.parametrize(("source", "said"), [("raise ValueError('no licence')", "no licence"), ("", "THING")])
 def test_a_package_that_cannot_be_imported_is_named(install: Install, source: str, said: str) -> None:
-    # Modules are imported once in a process: each case has its own.
     install(source, "[autoseg.losses]\nmine = someones:THING\n")
     with pytest.raises(UsageError, match=rf"loss mine of the package someones cannot be imported \(someones:THING\): .*{said}"):
         find("losses", "mine", {"own": 1})

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from autoseg.labels import CodeMap, LabelSpace, compact, encode_map, encode_masks, overlap_counts, smallest_code_dtype
+from autoseg import labels as labels_module
+from autoseg.labels import CodeMap, LabelSpace, compact, encode_map, encode_masks, encode_parts, overlap_counts, smallest_code_dtype
 
 Masks = NDArray[np.bool_]
 
@@ -86,6 +87,31 @@ def test_more_sets_than_codes_are_refused() -> None:
 def test_a_mask_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"mask 1 has shape \(2, 3\), expected \(2, 2\)"):
         encode_masks([np.zeros((2, 2), bool), np.zeros((2, 3), bool)], (2, 2))
+
+
+@given(random_masks())
+def test_masks_by_their_boxes(case: tuple[Masks, Masks]) -> None:
+    masks, ignored = case
+    parts = []
+    for mask in masks:
+        hit = [np.flatnonzero(mask.any(axis=tuple(b for b in range(mask.ndim) if b != a))) for a in range(mask.ndim)]
+        box = tuple(slice(int(h[0]), int(h[-1]) + 1) if h.size else slice(0, 0) for h in hit)
+        parts.append((box, mask[box]))
+    labels = encode_parts(parts, ignored.shape, ignored)
+    check_form(labels)
+    assert (decoded(labels) == masks & ~ignored).all()
+
+
+@pytest.mark.parametrize("values", [(0, 1, 3), (-5, 0, 1), (0, 7, 10**6)])
+def test_a_large_map_is_encoded_in_pieces(monkeypatch: pytest.MonkeyPatch, values: tuple[int, ...]) -> None:
+    # 10**6 lies beyond the table of all numbers between.
+    monkeypatch.setattr(labels_module, "PIECE", 7)
+    array = np.random.default_rng(0).choice(values, (9, 5))
+    sets = {value: () if value == 0 else (k,) for k, value in enumerate(values)}
+    labels = encode_map(array, sets, len(values))
+    check_form(labels)
+    for k, value in enumerate(values):
+        assert (labels.mask(k) == ((array == value) & (value != 0))).all()
 
 
 # nnU-Net's regions: 1 whole tumour only, 2 core inside of it, 3 enhancing inside of both

@@ -18,7 +18,7 @@ from autoseg.recipe import NO_AUGMENTATION, Recipe, epoch_length, recipe_for
 from tests import small
 
 #: Free dictionaries of names; everything else in a plan is a dataclass with fixed keys.
-FREE = ("stages", "parts", "reasons", "class_weights", "case_weights", "loss_weights")
+FREE = ("stages", "parts", "reasons", "class_weights", "case_weights", "loss_weights", "transforms")
 
 
 @pytest.mark.parametrize("labels", [small.OVERLAPPING, small.EXCLUSIVE])

@@ -19,6 +19,7 @@ from autoseg.infer.nets import device_precision
 from autoseg.io.interrupt import Interrupt, listening
 from autoseg.io.locks import Lock, locked
 from autoseg.plan import Plan, Stage
+from autoseg.preprocess.readers import reading
 from autoseg.recipe import epoch_length
 from autoseg.step import Learner
 from autoseg.stopwatch import measure_step
@@ -106,7 +107,7 @@ def logging_to(file: Path) -> Iterator[None]:
 def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, begun: float) -> Summary:
     """Train one fold to its end and validate it; RunError if another process has it in hand."""
     run = job.folder(fold)
-    with locked(run.lock, "trained") as lock:
+    with locked(run.lock, "trained") as lock, reading(job.store.folder, "/".join(run.path.parts[-3:])):
         run.remove_leftovers()
         with LiveReport(report, run.path) as live:
             return _train_locked(job, fold, live, interrupt, lock, begun=begun)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -138,7 +139,7 @@ def find_previous_run(folder: Path, previous: str, trainer: str, *, num_folds: i
     if not others:
         raise UsageError(
             f"this stage is trained on what {previous} says of every case, and {previous} is not trained yet. "
-            f"First: autoseg train {previous} fold0..{num_folds - 1}{_option(trainer)}."
+            f"First: autoseg train {previous} fold0..{num_folds - 1}{_options(folder.name, trainer)}."
         )
     names = ", ".join(path.name for path in others)
     known = ", ".join(f"--trainer {path.name.partition('-')[2]}" for path in others)
@@ -182,11 +183,13 @@ def _out_of_fold(folders: Mapping[str, Path], previous: str, val: Mapping[str, S
 
 
 def _command(run: Path, previous: str, folds: Sequence[str]) -> str:
-    return f"autoseg train {previous} fold{','.join(folds)}{_option(run.name.partition('-')[2])}"
+    return f"autoseg train {previous} fold{','.join(folds)}{_options(run.parent.name, run.name.partition('-')[2])}"
 
 
-def _option(trainer: str) -> str:
-    return "" if trainer == "default" else f" --trainer {trainer}"
+def _options(plan: str, trainer: str) -> str:
+    """What a command needs at its end to mean this plan and this trainer."""
+    named = {"--plan": plan, "--trainer": trainer}
+    return "".join(f" {option} {shlex.quote(name)}" for option, name in named.items() if name != "default")
 
 
 def _prepare(

@@ -28,8 +28,8 @@ UPSAMPLE = {2: "bilinear", 3: "trilinear"}
 
 
 def augment_intensity_(image: Tensor, draw: SampleDraw, rule: Intensity) -> None:
-    """Normalise, then equalise tiles, add noise, blur, change brightness, contrast, resolution and gamma, blank out rectangles, and what other packages
-    add.
+    """Normalise, then equalise tiles, add noise, blur, change brightness, contrast, resolution and gamma, blank out rectangles; then what
+    other packages add.
 
     Parameters
     ----------

@@ -18,32 +18,29 @@ if TYPE_CHECKING:
 NAMED = 3
 
 
-def calibrate_first(choice: Choice | Selected | Path, *, tta: bool) -> None:
-    """Make the run's calibration if it has none; say why predictions will come without an expected Dice."""
-    from autoseg.checkpoint import read_plan
+def calibrate_first(choice: Choice | Selected | Path, *, tta: bool = True) -> None:
+    """Make the run's calibration if it has none; say why predictions will come without an expected Dice, or with one made with flips."""
     from autoseg.evaluate.calibration import make_calibration
     from autoseg.fingerprint.hardware import count_cores
     from autoseg.infer.folds import Choice
 
     if isinstance(choice, Path):
         return
-    if not isinstance(choice, Choice):
-        if choice.selection.calibration is None:
-            click.echo("No expected Dice: selection.json holds no calibration. autoseg select makes one, unless cases are too few")
+    if isinstance(choice, Choice):
+        try:
+            with Bar("Calibrating", "case") as bar:
+                calibration = make_calibration(choice.run, workers=count_cores(), progress=bar)
+        except AutosegError as error:
+            click.echo(f"No expected Dice: {error}")
+            return
+        if calibration is None:
+            click.echo("No expected Dice: it needs at least two finished folds with ten predictions of known Dice")
+            return
+    elif choice.selection.calibration is None:
+        click.echo("No expected Dice: selection.json holds no calibration. autoseg select makes one, unless cases are too few")
         return
-    plan = read_plan(next(iter(choice.folds.values())))
-    config = choice.run.name.partition("-")[0]
-    if not tta and config in plan.stages and plan.stages[config].mirror_axes:
-        click.echo("No expected Dice: it is calibrated with flipped images, and --no-tta leaves them out")
-        return
-    try:
-        with Bar("Calibrating", "case") as bar:
-            calibration = make_calibration(choice.run, workers=count_cores(), progress=bar)
-    except AutosegError as error:
-        click.echo(f"No expected Dice: {error}")
-        return
-    if calibration is None:
-        click.echo("No expected Dice: it needs at least two finished folds with ten predictions of known Dice")
+    if not tta:
+        click.echo("The expected Dice is calibrated with flipped images; without them it holds about as well")
 
 
 def say_expected(out: Path, num: int, model: Path | None = None) -> None:

@@ -38,7 +38,8 @@ def positive(context: click.Context, parameter: click.Parameter, value: float | 
 def plan_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """A click callback: UsageError unless a file and a folder of results may have the name."""
     if escape_name(value) != value or not value or value == PREDICTIONS:
-        raise UsageError(f"{max(parameter.opts, key=len)} {value}: a plan's name becomes a file name: no slashes, no dot in front, and not {PREDICTIONS}.")
+        option = max(parameter.opts, key=len)
+        raise UsageError(f"{option} {value}: a plan's name becomes a file name: no slashes, no dot in front, and not {PREDICTIONS}.")
     return value
 
 

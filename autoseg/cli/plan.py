@@ -66,7 +66,7 @@ Examples:
     default="default",
     show_default=True,
     callback=plan_name,
-    help="resenc: U-Nets with residual encoders, larger and slower; or an installed package's. The plan is called so unless --plan names it.",
+    help="resenc: U-Nets with residual encoders, larger and slower; or a planner of another package. The plan is called so, too.",
 )
 @click.option(
     "--set",

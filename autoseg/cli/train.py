@@ -6,7 +6,7 @@ import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -62,12 +62,18 @@ The same command again continues what was stopped and skips what is done.
 @dataset_option
 @workspace_option
 @plan_option
-@click.option("--trainer", metavar="NAME", default="default", show_default=True, help="Recipe: default (the plan's), sgd, adamw or an installed package's.")
+@click.option(
+    "--trainer",
+    metavar="NAME",
+    default="default",
+    show_default=True,
+    help="Recipe: default (the plan's), sgd, adamw; other packages add more.",
+)
 @click.option("--epochs", type=int, metavar="N", help="Length of the training.  [default: the plan's]")
 @click.option("--iterations-per-epoch", type=int, metavar="N", help="Steps in an epoch.  [default: the plan's]")
 @click.option("--hours", type=float, metavar="H", callback=positive, help="Wall time of all these folds, restarts and validation included.")
 @click.option("--lr", type=float, metavar="LR", callback=positive, help="Largest learning rate.")
-@click.option("--loss", metavar="NAME", help=f"{LOSSES}, or an installed package's.  [default: the plan's]")
+@click.option("--loss", metavar="NAME", help=f"{LOSSES}; other packages add more.  [default: the plan's]")
 @click.option("--optimizer", metavar="NAME", help=f"{OPTIMIZERS}; brings its own rate, schedule and warm-up.  [default: the recipe's]")
 @click.option("--schedule", metavar="NAME", help=f"{SCHEDULES}.  [default: the recipe's]")
 @click.option("--augmentation", metavar="NAME", help=f"{AUGMENTATION_NAMES}.  [default: the plan's]")
@@ -90,75 +96,37 @@ def command(
     dataset: str | None,
     workspace: Path,
     plan_name: str,
-    trainer: str,
-    epochs: int | None,
-    iterations_per_epoch: int | None,
     hours: float | None,
-    lr: float | None,
-    loss: str | None,
-    optimizer: OptimizerName | None,
-    schedule: ScheduleName | None,
-    augmentation: str | None,
-    warmup: float | None,
-    batch: int | None,
-    seed: int,
-    patience: int | None,
-    ema: float | None,
     source: Path | None,
     track: tuple[str, ...],
-    deterministic: bool,
     device: str | None,
     queued: bool,
     restart: bool,
+    **options: Any,
 ) -> None:
     """Train and validate folds of a configuration: one that the plan has, such as 2d, 2d_lowres, 2d_cascade."""
     begun = time.monotonic()
-    if epochs is not None and hours is not None:
+    if options["epochs"] is not None and hours is not None:
         raise UsageError("--epochs and --hours exclude each other: a training ends after a number of steps or after a time.")
     place, folder = choose_dataset(workspace, dataset)
 
-    from autoseg.planners.folds import in_groups
-    from autoseg.preprocess.store import PreparedStore, plan_key
-    from autoseg.trainers import Job, TrainOptions, train_folds
+    from autoseg.trainers import Job, TrainOptions
 
-    options = TrainOptions(
-        trainer=trainer,
-        epochs=epochs,
-        iterations_per_epoch=iterations_per_epoch,
-        batch=batch,
-        lr=lr,
-        loss=loss,
-        optimizer=optimizer,
-        schedule=schedule,
-        augmentation=augmentation,
-        warmup=warmup,
-        seed=seed,
-        patience=patience,
-        ema=ema,
-        deterministic=deterministic,
-    )
-    plan, raw = load(place, folder, plan_name), read_raw(place, folder)
-    check_data(place, plan, raw)
-    splits = load_splits(place, plan)
-    # What the intervals of the fold's summary are drawn over.
-    raw = replace(raw, train=in_groups(splits, raw.train))
-    if config not in plan.stages:
-        raise UsageError(f"{config} is no configuration of plan {plan.name}; it has {', '.join(plan.stages)}.")
+    # The options that are left are its fields.
+    asked = TrainOptions(**options)
+    plan, raw, splits = read_planned(place, folder, plan_name, config)
     chosen = parse_folds(folds, len(splits.folds))
     devices = choose_devices(device, plan, config, folds=len(chosen))
-    store = PreparedStore(place.store_folder(plan.dataset, plan_key(plan, plan.stages[config])))
-    previous = stage_before(place, plan, config, splits, trainer, store)
-    if hours is None and epochs is None:
-        hours = plan.budget.hours
+    store, previous = open_store(place, plan, config, splits, asked.trainer)
     job = Job(
         workspace=place,
         dataset=raw,
         plan=plan,
         config=config,
-        store=store if previous is None else PreparedStore(store.folder, previous.channels),
+        store=store,
         folds={fold: fold_cases(splits, fold) for fold in chosen},
-        options=options,
-        hours=hours,
+        options=asked,
+        hours=plan.budget.hours if hours is None and asked.epochs is None else hours,
         device=devices[0],
         restart=restart,
         begun=begun,
@@ -167,15 +135,49 @@ def command(
         track=track,
     )
     if len(devices) > 1 and len(chosen) > 1:
-        code = side_by_side(context, job, devices)
-        if code < 128:
-            make_after(place, folder)
-            conclude(job, finished_folds(job), num_folds=len(splits.folds))
-        context.exit(code)
+        context.exit(train_side_by_side(context, job, devices, num_folds=len(splits.folds)))
+    train_in_turn(job, num_folds=len(splits.folds), queued=queued)
+
+
+def train_side_by_side(context: click.Context, job: Job, devices: tuple[torch.device, ...], *, num_folds: int) -> int:
+    """Train folds on several devices at a time, each in a process of its own; the exit code."""
+    code = side_by_side(context, job, devices)
+    if code < 128:
+        make_after(job.workspace, job.dataset.root)
+        conclude(job, finished_folds(job), num_folds=num_folds)
+    return code
+
+
+def train_in_turn(job: Job, *, num_folds: int, queued: bool) -> None:
+    """Train one fold after the other; the command that `queued` this one has the last word itself."""
+    from autoseg.trainers import train_folds
+
     summaries = train_folds(job, Screen(queued=queued))
     if not queued:
-        make_after(place, folder)
-        conclude(job, summaries, num_folds=len(splits.folds))
+        make_after(job.workspace, job.dataset.root)
+        conclude(job, summaries, num_folds=num_folds)
+
+
+def read_planned(place: Workspace, folder: Path, plan_name: str, config: str) -> tuple[Plan, Dataset, Splits]:
+    """The plan, the data set that it fits, its cases in the groups that the folds keep together, and the folds."""
+    from autoseg.planners.folds import in_groups
+
+    plan, raw = load(place, folder, plan_name), read_raw(place, folder)
+    check_data(place, plan, raw)
+    splits = load_splits(place, plan)
+    if config not in plan.stages:
+        raise UsageError(f"{config} is no configuration of plan {plan.name}; it has {', '.join(plan.stages)}.")
+    # What the intervals of the fold's summary are drawn over.
+    return plan, replace(raw, train=in_groups(splits, raw.train)), splits
+
+
+def open_store(place: Workspace, plan: Plan, config: str, splits: Splits, trainer: str) -> tuple[PreparedStore, PreviousStage | None]:
+    """The prepared cases of a configuration; in a cascade with the channels of the stage before, which are made if need be."""
+    from autoseg.preprocess.store import PreparedStore, plan_key
+
+    store = PreparedStore(place.store_folder(plan.dataset, plan_key(plan, plan.stages[config])))
+    previous = stage_before(place, plan, config, splits, trainer, store)
+    return (store if previous is None else PreparedStore(store.folder, previous.channels)), previous
 
 
 def load(place: Workspace, folder: Path, name: str) -> Plan:

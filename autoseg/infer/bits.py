@@ -24,7 +24,7 @@ class BitMasks:
     Examples
     --------
     >>> masks = BitMasks.empty(2, (1, 3))
-    >>> masks.put(slice(0, 1), np.array([[[True, False, True]], [[False, False, True]]]))
+    >>> masks.put((slice(0, 1),), np.array([[[True, False, True]], [[False, False, True]]]))
     >>> masks.planes.tolist(), masks[1].tolist()
     ([[[128, 0, 192]]], [[False, False, True]])
     """
@@ -47,10 +47,16 @@ class BitMasks:
         """(K, *spatial)."""
         return (self.num, *self.planes.shape[1:])
 
-    def put(self, rows: slice, masks: NDArray[np.bool_]) -> None:
-        """Set all classes of some rows, (K, rows, ...); fastest where the classes lie innermost in memory, as `infer.blend` gives them."""
-        inner = np.packbits(np.ascontiguousarray(np.moveaxis(masks, 0, -1)), axis=-1)
-        self.planes[:, rows] = np.moveaxis(inner, -1, 0)
+    def put(self, place: tuple[slice, ...], masks: NDArray[np.bool_]) -> None:
+        """Set all classes of a part, (K, *place); fastest where the classes lie innermost in memory, as `infer.blend` gives them."""
+        if masks.strides[0] < masks.strides[-1]:
+            inner = np.packbits(np.ascontiguousarray(np.moveaxis(masks, 0, -1)), axis=-1)
+            self.planes[:, *place] = np.moveaxis(inner, -1, 0)
+            return
+        part = self.planes[:, *place]
+        part[...] = 0
+        for k, mask in enumerate(masks):
+            part[k // 8] |= mask * np.uint8(128 >> k % 8)
 
     def set(self, k: int, mask: Mask) -> None:
         """Replace one class's mask."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from autoseg.case import LoadedCase
 from autoseg.errors import DataError
 from autoseg.infer.case import Item, Model, segment_all
-from autoseg.infer.decide import Bytes, Kept
+from autoseg.infer.decide import Bytes, Kept, Room
 from autoseg.infer.segmentation import Segmentation
 from autoseg.io.ram import free_bytes
 from autoseg.plan import Plan, Stage
@@ -59,8 +59,10 @@ def segment_stages(model: Model, prepared: Sequence[Prepared], *, probabilities:
     return next(segment_cases(model, [prepared], probabilities=probabilities))
 
 
-def segment_cases(model: Model, cases: Sequence[Sequence[Prepared]], *, probabilities: Kept = False) -> Iterator[Segmentation]:
-    """`segment_stages` for several cases, whose tiles share the net's batches; in order, each when it is done."""
+def segment_cases(
+    model: Model, cases: Sequence[Sequence[Prepared]], *, probabilities: Kept = False, room: Room | None = None
+) -> Iterator[Segmentation]:
+    """`segment_stages` for several cases, as `segment_all` predicts them."""
     channels: list[Bytes | None] = [None] * len(cases)
     if model.previous is not None:
         earlier = segment_cases(model.previous.model, [prepared[:-1] for prepared in cases], probabilities=True)
@@ -69,4 +71,4 @@ def segment_cases(model: Model, cases: Sequence[Sequence[Prepared]], *, probabil
             channels[place] = prepare_previous(before.probabilities, prepared[-1].meta)
     last = [prepared[-1] for prepared in cases]
     items = [Item(image=one.image, meta=one.meta, previous=previous) for one, previous in zip(last, channels, strict=True)]
-    return segment_all(model, items, probabilities=probabilities)
+    return segment_all(model, items, probabilities=probabilities, room=room)

@@ -1,7 +1,8 @@
 """One prepared case through the nets and back: masks or an integer map on the original grid.
 
-Where nothing is resampled, rows are cut to masks as they finish and no float image ever exists; else probabilities go back class by
-class. Shapes: H heads (K classes, and the background before them if they are exclusive).
+Rows are carried back and cut to masks as they finish: no float image ever exists.
+
+Shapes: H heads (K classes, and the background before them if they are exclusive).
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from torch import nn
 from autoseg.augment import Intensity
 from autoseg.infer.blend import Band
 from autoseg.infer.constant import KnownTiles
-from autoseg.infer.decide import Bytes, Kept, decide_bands, decide_resampled
+from autoseg.infer.decide import Bytes, Kept, Room, decide
 from autoseg.infer.segmentation import Segmentation
 from autoseg.infer.sums import Tally
-from autoseg.infer.window import Source, Window, gather, predict_sources
+from autoseg.infer.window import Source, Window, predict_sources
 from autoseg.labels import LabelSpace
 from autoseg.plan import Plan
 from autoseg.preprocess.prepared import PreparedMeta
@@ -101,19 +102,20 @@ class Item:
     previous: Bytes | None = None
 
 
-def segment_all(model: Model, items: Sequence[Item], *, probabilities: Kept = False) -> Iterator[Segmentation]:
-    """Predict several prepared cases, whose tiles share the net's batches; each as `segment` gives it, in order, when it is done."""
+def segment_all(
+    model: Model, items: Sequence[Item], *, probabilities: Kept = False, room: Room | None = None
+) -> Iterator[Segmentation]:
+    """Predict several prepared cases, whose tiles share the net's batches; each as `segment` gives it, in order, when it is done.
+
+    `room` has files for masks that are too large for memory.
+    """
     sources = (Source(image=item.image, intensity=Intensity.of(item.meta), previous=item.previous) for item in items)
     results = predict_sources(model.nets, sources, model.window, model.known)
     for number, group in groupby(results, key=itemgetter(0)):
         meta, tally = items[number].meta, Tally(exclusive=model.labels.exclusive, thresholds=model.thresholds)
         bands: Iterator[Band] = (band for _, band in group)
         bands = tally.watch(bands) if model.weighs else bands
-        if meta.resampled_shape == meta.box_shape:
-            decided = decide_bands(bands, model.labels, meta, probabilities=probabilities, thresholds=model.thresholds)
-        else:
-            whole = gather(bands, meta.shape)
-            decided = decide_resampled(whole, model.labels, meta, probabilities=probabilities, thresholds=model.thresholds)
+        decided = decide(bands, model.labels, meta, probabilities=probabilities, thresholds=model.thresholds, room=room)
         yield Segmentation(
             labels=model.labels, geometry=meta.geometry, array=decided.array, probabilities=decided.probabilities, halves=decided.halves,
             sums=tally.sums,

@@ -9,6 +9,7 @@ Shapes: K classes, N cases.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from autoseg.io.probabilities import NOISE
-from autoseg.labels import Mask
+from autoseg.labels import Mask, count_values
 
 Values = NDArray[np.float64]
 
@@ -131,22 +132,30 @@ def decided_masks(stored: NDArray[np.uint8], *, exclusive: bool) -> NDArray[np.b
 def _looks(masks: Iterable[Mask]) -> tuple[Values, Values]:
     """Of each mask the share of its largest component, and the share that other masks claim as well."""
     largest: list[float] = []
-    boxed: list[tuple[tuple[slice, ...], Mask]] = []
+    boxed: list[tuple[tuple[slice, ...], tuple[int, ...], NDArray[np.uint8]]] = []
     claims: NDArray[np.uint16] | None = None
     for mask in masks:
         if claims is None:
             claims = np.zeros(mask.shape, np.uint16)
-        # What there is to look at is most often a small part of the image.
+        # What there is to look at is most often a small part of the image; of a large volume all masks together lie here as bits.
         box = _box(mask)
-        part = mask[box].copy()
+        part = mask[box]
         claims[box] += part
-        boxed.append((box, part))
-        components, _ = ndimage.label(part, np.ones((3,) * mask.ndim))
-        sizes = np.bincount(components.ravel())[1:]
-        largest.append(float(sizes.max() / sizes.sum()) if sizes.size else 1.0)
+        boxed.append((box, part.shape, np.packbits(part)))
+        largest.append(_largest_share(part))
     assert claims is not None, "there is at least one class"
-    shared = [float((claims[box][part] > 1).mean()) if part.any() else 0.0 for box, part in boxed]
-    return np.array(largest), np.array(shared)
+    return np.array(largest), np.array([_shared(claims[box], shape, bits) for box, shape, bits in boxed])
+
+
+def _largest_share(mask: Mask) -> float:
+    components, num = ndimage.label(mask, np.ones((3,) * mask.ndim))
+    sizes = count_values(components, num + 1)[1:]
+    return float(sizes.max() / sizes.sum()) if num else 1.0
+
+
+def _shared(claims: NDArray[np.uint16], shape: tuple[int, ...], bits: NDArray[np.uint8]) -> float:
+    part = np.unpackbits(bits, count=math.prod(shape)).view(np.bool_).reshape(shape)
+    return float((claims[part] > 1).mean()) if part.any() else 0.0
 
 
 def _box(mask: Mask) -> tuple[slice, ...]:

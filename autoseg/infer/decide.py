@@ -1,11 +1,12 @@
-"""Where probabilities become masks: the one place, for bands of finished rows and for whole images on another grid.
+"""Where probabilities become masks: the one place, slab by slab of the original grid.
 
 Shapes: H heads (K classes, and the background before them if they are exclusive).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,16 +17,18 @@ from torch import Tensor
 
 from autoseg.infer.bits import BitMasks
 from autoseg.infer.blend import Band
-from autoseg.io.probabilities import quantize
+from autoseg.infer.mask_files import MapFile, MaskFiles
+from autoseg.infer.slabs import slabs
 from autoseg.labels import LabelSpace
 from autoseg.preprocess.prepared import PreparedMeta
-from autoseg.preprocess.restore import restore_argmax, restore_channel, restore_exact
 
 Bytes = NDArray[np.uint8]
 Halves = NDArray[np.float16]
 #: Which probabilities are kept beside the masks: none, bytes (True), half precision, or both.
 Kept = bool | Literal["half", "both"]
 Thresholds = Sequence[float]
+#: Files for the masks of a case, or None where memory does.
+Room = Callable[[LabelSpace, PreparedMeta], MaskFiles | MapFile | None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,14 +37,14 @@ class Decided:
 
     Parameters
     ----------
-    array : BitMasks (K, (z,) y, x) of overlapping classes, or array of unsigned integers ((z,) y, x), the values of exclusive ones
+    array : BitMasks or MaskFiles (K, (z,) y, x) of overlapping classes; array or MapFile ((z,) y, x), the values of exclusive ones
     probabilities : array of uint8, (K, (z,) y, x), or None
         255 p, without the background.
     halves : array of float16, (K, (z,) y, x), or None
         p, without the background.
     """
 
-    array: BitMasks | NDArray[Any]
+    array: BitMasks | MaskFiles | MapFile | NDArray[Any]
     probabilities: Bytes | None
     halves: Halves | None = None
 
@@ -60,10 +63,16 @@ def most_probable(probabilities: Tensor) -> Tensor:
     return probabilities.movedim(0, -1).argmax(dim=-1)
 
 
-def decide_bands(
-    bands: Iterable[Band], labels: LabelSpace, meta: PreparedMeta, *, probabilities: Kept = False, thresholds: Thresholds = ()
+def decide(
+    bands: Iterable[Band],
+    labels: LabelSpace,
+    meta: PreparedMeta,
+    *,
+    probabilities: Kept = False,
+    thresholds: Thresholds = (),
+    room: Room | None = None,
 ) -> Decided:
-    """Decide rows as they finish; no float image ever exists. For cases of which nothing is resampled.
+    """Decide rows as they finish; no float image ever exists, whether the case was resampled or not.
 
     Parameters
     ----------
@@ -75,60 +84,33 @@ def decide_bands(
         Keep them too: True as bytes.
     thresholds : sequence of float
         Of overlapping classes, one each; empty: 0.5. Exclusive ones: the most probable wins, the earlier of equals.
+    room : Room, optional
+        Where masks go that memory is too small for.
     """
-    first = int(labels.exclusive)
-    stored, halves = _room(labels, meta.shape, probabilities)
-    values = class_values(labels)
-    indices = np.empty(meta.shape, values.dtype) if labels.exclusive else None
-    masks = None if labels.exclusive else BitMasks.empty(labels.num_classes, meta.shape)
-    for band in bands:
-        if indices is not None:
-            indices[band.rows] = values[most_probable(band.probabilities).cpu().numpy()]
-        if masks is not None:
-            masks.put(band.rows, are_inside(band.probabilities, thresholds).cpu().numpy())
-        if halves is not None:
-            halves[:, band.rows] = band.probabilities[first:].cpu().numpy()
-        if stored is not None:
-            stored[:, band.rows] = (band.probabilities[first:] * 255).round().to(torch.uint8).cpu().numpy()
-    back = None if stored is None else _restored(stored, meta)
-    halves = None if halves is None else _restored(halves, meta)
-    if masks is not None:
-        return Decided(array=BitMasks(_restored(masks.planes, meta), masks.num), probabilities=back, halves=halves)
-    assert indices is not None
-    return Decided(array=_restored(indices[None], meta)[0], probabilities=back, halves=halves)
-
-
-def decide_resampled(
-    whole: NDArray[np.float32], labels: LabelSpace, meta: PreparedMeta, *, probabilities: Kept = False, thresholds: Thresholds = ()
-) -> Decided:
-    """The same from probabilities (H, *prepared) on another grid than the original's, class by class."""
-    shape = meta.geometry.shape
-    stored, halves = _room(labels, shape, probabilities)
-    masks = None if labels.exclusive else BitMasks.empty(labels.num_classes, shape)
-    for k, plane in enumerate(whole[int(labels.exclusive) :] if masks is not None or probabilities else ()):
-        there = restore_channel(plane, meta)
-        if masks is not None:
-            masks.set(k, there > (thresholds[k] if thresholds else 0.5))
-        if stored is not None:
-            stored[k] = quantize(there)
-        if halves is not None:
-            halves[k] = there
-    array = class_values(labels)[restore_argmax(whole, meta)] if masks is None else masks
+    first, shape, values = int(labels.exclusive), meta.geometry.shape, class_values(labels)
+    stored, halves = (np.zeros((labels.num_classes, *shape), dtype) if kept else None for dtype, kept in _kept(probabilities))
+    files = room(labels, meta) if room is not None else None
+    with files if files is not None else nullcontext():
+        array = files or (np.zeros(shape, values.dtype) if labels.exclusive else BitMasks.empty(labels.num_classes, shape))
+        for place, part in slabs(bands, meta):
+            decision = values[most_probable(part).cpu().numpy()] if labels.exclusive else are_inside(part, thresholds).cpu().numpy()
+            if isinstance(array, np.ndarray):
+                array[place] = decision
+            else:
+                array.put(place, decision)
+            if halves is not None:
+                halves[:, *place] = part[first:].cpu().numpy()
+            if stored is not None:
+                stored[:, *place] = (part[first:] * 255).round().to(torch.uint8).cpu().numpy()
     return Decided(array=array, probabilities=stored, halves=halves)
 
 
-def _room(labels: LabelSpace, shape: tuple[int, ...], kept: Kept) -> tuple[Bytes | None, Halves | None]:
-    whole = (labels.num_classes, *shape)
-    return np.empty(whole, np.uint8) if kept in (True, "both") else None, np.empty(whole, np.float16) if kept in ("half", "both") else None
+def _kept(kept: Kept) -> tuple[tuple[type[np.generic], bool], tuple[type[np.generic], bool]]:
+    """Whether bytes, and whether halves are kept."""
+    return (np.uint8, kept in (True, "both")), (np.float16, kept in ("half", "both"))
 
 
 def class_values(labels: LabelSpace) -> NDArray[Any]:
     """The value in a map of each head of exclusive classes, in the smallest unsigned dtype that holds them all."""
     values = (0, *labels.values)
     return np.array(values, np.result_type(*(np.min_scalar_type(value) for value in values)))
-
-
-def _restored(planes: NDArray[Any], meta: PreparedMeta) -> NDArray[Any]:
-    if meta.geometry.shape == meta.shape and meta.axes == tuple(range(len(meta.shape))):
-        return planes
-    return np.stack([restore_exact(plane, meta) for plane in planes])

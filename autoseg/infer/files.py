@@ -20,6 +20,7 @@ from autoseg.infer.decide import Kept
 from autoseg.infer.expected import join_expected
 from autoseg.infer.flow import WRITERS, Steps, flow
 from autoseg.infer.formats import FORMATS, JoinedFormat, choose_formats, needed_probabilities
+from autoseg.infer.mask_files import large_files
 from autoseg.infer.record import Journal, RunRecord
 from autoseg.infer.segmentation import Segmentation
 from autoseg.infer.target import Target
@@ -93,7 +94,8 @@ class Job:
     def segment_all(self, cases: Sequence[Sequence[tuple[Prepared, ...]]], *, probabilities: Kept) -> Iterator[Segmentation]:
         """Predict what `prepare` prepared of some cases, in order."""
         if self.team is None:
-            return segment_cases(self.model, [prepared[0] for prepared in cases], probabilities=probabilities)
+            room = partial(large_files, self.out)
+            return segment_cases(self.model, [prepared[0] for prepared in cases], probabilities=probabilities, room=room)
         team = self.team
         return (team.segment(prepared, probabilities=probabilities) for prepared in cases)
 
@@ -219,7 +221,9 @@ def _work(job: Job, target: Target, journal: Journal, cases: Sequence[Case]) -> 
     """Each case once it is written, or with what went wrong."""
     probabilities = needed_probabilities(target.formats)
     # Stored probabilities are a byte a pixel and class: one case at a time.
-    writer = Writer(target, len(cases), processes=0 if probabilities else job.processes)
+    processes = 0 if probabilities else job.processes
+    threads = 1 if probabilities else max(WRITERS, processes)
+    writer = Writer(target, len(cases), processes=processes, threads=threads, on_gpu=job.model.window.device.type == "cuda")
 
     def write(case: Case, segmentation: Segmentation) -> None:
         is_known = journal.has(case)
@@ -234,8 +238,7 @@ def _work(job: Job, target: Target, journal: Journal, cases: Sequence[Case]) -> 
         num_bytes=lambda prepared: sum(one.image.nbytes for stages in prepared for one in stages),
         result_bytes=num_bytes,
     )
-    writers = 1 if probabilities else max(WRITERS, job.processes)
-    with closing(writer), closing(flow(cases, steps, batch=job.model.window.batch, writers=writers)) as done:
+    with closing(writer), closing(flow(cases, steps, batch=job.model.window.batch, writers=threads)) as done:
         for case, error in done:
             if error is not None:
                 journal.forget(case)

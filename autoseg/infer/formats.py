@@ -15,8 +15,9 @@ import numpy as np
 
 from autoseg.case import Case
 from autoseg.errors import UsageError
+from autoseg.infer.mask_files import MapFile, MaskFiles
 from autoseg.infer.segmentation import Segmentation
-from autoseg.io.atomic import replacing
+from autoseg.io.atomic import replacing, replacing_folder
 from autoseg.io.coco_writer import join_pieces, write_piece
 from autoseg.io.images import read_image
 from autoseg.io.names import escape_name
@@ -93,8 +94,13 @@ class Masks(Format):
         return [path / f"{escape_name(name)}{suffix}" for name in labels.classes]
 
     def write(self, path: Path, case: Case, segmentation: Segmentation) -> None:
-        geometry = segmentation.geometry
+        geometry, array = segmentation.geometry, segmentation.array
         suffix = output_suffix(case, geometry.num_axes, exclusive=False)
+        if isinstance(array, MaskFiles):
+            with replacing_folder(path) as temporary:
+                for number, name in enumerate(segmentation.labels.classes):
+                    array.link(number, temporary / f"{escape_name(name)}{suffix}")
+            return
         write_masks(path.parent, case.name, segmentation.masks(), geometry, like=case.images[0], suffix=suffix)
 
     def is_written(self, path: Path, case: Case, labels: LabelSpace, num_axes: int) -> bool:
@@ -110,6 +116,10 @@ class Map(Format):
         return out / prediction_output_name(case, num_axes, exclusive=True)
 
     def write(self, path: Path, case: Case, segmentation: Segmentation) -> None:
+        if isinstance(segmentation.array, MapFile) and path.suffix == ".png":
+            with replacing(path) as temporary:
+                segmentation.array.link(0, temporary)
+            return
         write_map(path, segmentation.map(), segmentation.geometry, like=case.images[0])
 
     def refusal(self, labels: LabelSpace, num_axes: int) -> str:

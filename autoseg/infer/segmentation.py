@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.geometry import Geometry
 from autoseg.infer.bits import BitMasks
+from autoseg.infer.mask_files import MapFile, MaskFiles
 from autoseg.labels import LabelSpace, Mask
 
 if TYPE_CHECKING:
@@ -25,9 +27,9 @@ class Segmentation:
     ----------
     labels : LabelSpace
     geometry : Geometry
-    array : array or BitMasks
-        Overlapping classes: bool, (K, (z,) y, x). Exclusive ones: an array of the value of each pixel's class and 0 for the background,
-        the smallest unsigned integers, ((z,) y, x).
+    array : array, BitMasks, MaskFiles or MapFile
+        Overlapping classes: bool, (K, (z,) y, x). Exclusive ones: the value of each pixel's class and 0 for the background, the smallest
+        unsigned integers, ((z,) y, x). Of large 2D images in files.
     probabilities : array of uint8, (K, (z,) y, x), or None
         255 p, without the background.
     halves : array of float16, (K, (z,) y, x), or None
@@ -42,17 +44,22 @@ class Segmentation:
 
     labels: LabelSpace
     geometry: Geometry
-    array: NDArray[Any] | BitMasks
+    array: NDArray[Any] | BitMasks | MaskFiles | MapFile
     probabilities: Bytes | None = None
     halves: Halves | None = None
     sums: Sums | None = None
 
     def masks(self) -> Iterator[tuple[str, Mask]]:
         """Each class's name and mask, one at a time."""
+        values = self.map() if self.labels.exclusive else None
         for k, name in enumerate(self.labels.classes):
-            yield name, self.map() == self.labels.values[k] if self.labels.exclusive else self.array[k]
+            if values is None:
+                assert not isinstance(self.array, MapFile), "a map holds no masks"
+                yield name, self.array[k]
+            else:
+                yield name, values == self.labels.values[k]
 
     def map(self) -> NDArray[Any]:
         """The values of exclusive classes, ((z,) y, x)."""
-        assert not isinstance(self.array, BitMasks), "overlapping classes have no map"
-        return self.array
+        assert self.labels.exclusive, "overlapping classes have no map"
+        return np.asarray(self.array)

@@ -1,7 +1,8 @@
-"""Predicted cases on their way to the disk: written by threads of this process, or by other processes where that is measured to pay.
+"""Predicted cases on their way to the disk: written by threads of this process, or by other processes where that pays.
 
 zlib, gzip and blosc2 compress outside of Python's lock; lines round masks, run lengths as text and pictures to look at are made inside of
-it, where they hold up the thread that feeds the nets and each other.
+it, where they hold up each other and the thread that feeds a GPU. Nets on a CPU have use for every core themselves: there threads write,
+in a quarter of the memory, until they are seen to be what the nets wait for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from autoseg.infer.claim import remove_all_leftovers
 from autoseg.infer.formats import FORMATS
 from autoseg.infer.segmentation import Segmentation
 from autoseg.infer.target import Target
-from autoseg.io.parallel import pool_pays
+from autoseg.io.parallel import WORTH_S, pool_pays
 from autoseg.io.ram import free_bytes, workers_that_fit
 from autoseg.io.remote import Remote
 
@@ -51,10 +52,18 @@ class Writer:
         That are still to be written.
     processes : int
         That may write; 0: this one alone.
+    threads : int
+        That call `write`: when all are at it, the nets wait.
+    on_gpu : bool
+        The nets are on a GPU: the processor's cores are free, and processes write as soon as that pays.
     """
 
-    def __init__(self, target: Target, num_cases: int, *, processes: int) -> None:
+    def __init__(self, target: Target, num_cases: int, *, processes: int, threads: int, on_gpu: bool) -> None:
         self.target, self.left = target, num_cases
+        self.threads, self.on_gpu = threads, on_gpu
+        #: Seconds in which all threads were writing.
+        self.full_s = 0.0
+        self._writing, self._full_since = 0, 0.0
         self.processes = processes if any(FORMATS[name].holds_lock for name in target.formats) else 0
         self.remote: Remote[_Work, None] | None = None
         self._fastest = float("inf")
@@ -72,8 +81,12 @@ class Writer:
         if remote is not None and may_leave(segmentation):
             remote(_Work(case, segmentation, self.target, is_known))
             return
+        self._come()
         begun = time.thread_time()
-        self.target.write_anew(case, segmentation, is_known=is_known)
+        try:
+            self.target.write_anew(case, segmentation, is_known=is_known)
+        finally:
+            self._go()
         self._note(time.thread_time() - begun, segmentation)
 
     def close(self) -> None:
@@ -83,12 +96,25 @@ class Writer:
             if self.remote.deaths:
                 remove_all_leftovers(self.target.out)
 
+    def _come(self) -> None:
+        with self._lock:
+            self._writing += 1
+            if self._writing == self.threads:
+                self._full_since = time.perf_counter()
+
+    def _go(self) -> None:
+        with self._lock:
+            if self._writing == self.threads:
+                self.full_s += time.perf_counter() - self._full_since
+            self._writing -= 1
+
     def _note(self, seconds: float, segmentation: Segmentation) -> None:
         """A case took this thread so many seconds of the processor: are others to do it from here on?"""
         with self._lock:
             self.left -= 1
             self._fastest = min(self._fastest, seconds)
-            if self.remote is not None or not self.processes or not may_leave(segmentation):
+            is_scarce = self.on_gpu or self.full_s > WORTH_S
+            if self.remote is not None or not self.processes or not is_scarce or not may_leave(segmentation):
                 return
             each = PROCESS_BYTES + COPIES * num_bytes(segmentation)
             used = workers_that_fit(self.processes, each, free_bytes())

@@ -175,6 +175,25 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def scratch_folder(path: Path) -> Path:
+    """An empty folder beside `path`, for the caller to fill and to remove; `remove_leftovers` takes that of a process that is gone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = _temporary(path.with_name(f"{path.name}.scratch"))
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    return scratch
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or make a copy where the disk knows no hard links."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copyfile(source, target)
+
+
 def _move(temporary: Path, path: Path, old: Path) -> None:
     """Rename a folder to `path`, whatever is there to `old`; again if another process was quicker."""
     for _ in range(RENAMES):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from autoseg.case import Case, Dataset
 from autoseg.errors import UsageError
+from autoseg.io.coco import is_coco, read_coco
 from autoseg.io.filenames import IMAGE_SUFFIXES, image_files, image_stem, image_suffix, is_dicom, natural_key
+from autoseg.io.json_files import read_plain_json
+from autoseg.io.labelme import holds_picture, is_labelme
+from autoseg.io.layouts.coco import cases_of
 from autoseg.io.layouts.folders import group_channels
 from autoseg.io.layouts.handbone import name_uniquely
+from autoseg.io.layouts.labelme import labelme_files
+from autoseg.io.layouts.lookup import ImageLookup, case_names
 from autoseg.io.series import is_series
 
 
@@ -20,7 +27,8 @@ def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
     ----------
     path : Path
         An image file, or a folder of them; folders inside (test/DCM/ID040/...) are looked through. Names with nnU-Net's channel
-        suffixes (CASE_0000.png, CASE_0001.png) make one case. A folder of DICOM slices is one volume (`io.series`).
+        suffixes (CASE_0000.png, CASE_0001.png) make one case. A folder of DICOM slices is one volume (`io.series`). A LabelMe file stands
+        for its image, which lies where imagePath says or inside the file, and a COCO file for all the images that it names.
     dataset : Dataset, optional
         Whose training images tell whether each channel is a file of its own.
 
@@ -29,8 +37,12 @@ def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
     UsageError
         Naming the path: it does not exist, is no image, or holds none.
     DataError
-        If slices of several series lie in one folder.
+        If slices of several series lie in one folder, or an image that a COCO file names is not there.
+    FileFormatError
+        If a file is no JSON.
     """
+    if path.is_file() and path.suffix.lower() == ".json":
+        return _annotated(path)
     if path.is_file():
         if not image_suffix(path) and not is_dicom(path):
             raise UsageError(f"-i {path}: is of no known image format; known are {' '.join(IMAGE_SUFFIXES)}")
@@ -38,6 +50,11 @@ def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
     if not path.is_dir():
         raise UsageError(f"-i {path}: there is no such file or folder")
     files = list(_nested_images(path))
+    if not files and (inside := [file for file in labelme_files(path) if holds_picture(file)]):
+        return [
+            Case(name=name, images=(file,))
+            for file, name in zip(inside, case_names([file.with_suffix("") for file in inside], path), strict=True)
+        ]
     if not files:
         raise UsageError(f"-i {path}: the folder holds no image ({' '.join(IMAGE_SUFFIXES)})")
     if files == [path]:
@@ -46,6 +63,25 @@ def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
     if len({file.parent for file in files}) == 1:
         return [Case(name=name, images=images) for name, images in group_channels(files, force=several)]
     return [Case(name=name, images=(file,)) for file, name in zip(files, name_uniquely(files, path), strict=True)]
+
+
+def _annotated(path: Path) -> list[Case]:
+    """The images of another tool's JSON file."""
+    content = read_plain_json(path)
+    if is_coco(content):
+        root = path.parent.parent if path.parent.name == "annotations" else path.parent
+        return [replace(case, truth=None) for case in cases_of([read_coco(path)], root)]
+    if not is_labelme(content):
+        raise UsageError(f"-i {path}: is JSON that names no image: neither LabelMe's (shapes, imagePath) nor COCO's (images, categories)")
+    beside = path.with_name(PurePosixPath(content["imagePath"].replace("\\", "/")).name or path.name)
+    if beside != path and beside.is_file():
+        return [Case(name=path.stem, images=(beside,))]
+    if content.get("imageData"):
+        return [Case(name=path.stem, images=(path,))]
+    try:
+        return [Case(name=path.stem, images=(ImageLookup(path.parent).find(content["imagePath"], [path.parent]),))]
+    except ValueError as error:
+        raise UsageError(f"-i {path}: imagePath: {error}, and imageData is empty; put the image beside the file") from None
 
 
 def _nested_images(folder: Path) -> Iterator[Path]:

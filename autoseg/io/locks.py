@@ -2,7 +2,8 @@
 
 The lock is a file that names its owner, kept locked by the kernel (flock) for as long as the owner lives: it ends with the process, however
 that ends. Where the file system knows no such locks, and where it does not carry them to other machines, the owner named in the file
-counts: by its start time on this machine, by its sign of life (the file's time, renewed every `SIGN_S` seconds) on another one.
+counts: by its start time on this machine, by its sign of life (the file's time, renewed every `SIGN_S` seconds) on another one. No clock
+decides alone: one that was set, by a person or a time server, makes nobody dead who gives signs, and nobody alive who gives none.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -26,6 +28,8 @@ except ImportError:  # Windows has no flock: the owner named in the file counts 
 
 #: Seconds between two signs of life, and after which an owner on another machine that gave none counts as gone.
 SIGN_S, GONE_S = 20.0, 120.0
+#: How often a file is made that its owner removes at the same time, and the pause between two tries.
+TRIES, TRY_S = 20, 0.05
 #: What a file system says that knows no locks.
 UNKNOWN = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
 
@@ -49,23 +53,30 @@ class Lock:
         self._thread.start()
 
     def check(self) -> None:
-        """RunError if the folder was removed, or replaced by another one, since it was locked."""
+        """RunError if the folder was removed, or replaced by another one, since it was locked; OSError if it cannot be looked at."""
         if not _is_at(self.path, self._handle):
             folder = self.path.parent
             what = "was replaced by another folder" if folder.is_dir() else "was removed"
             raise RunError(f"{folder} {what} while this command worked in it. It stops here; the command can be given again.")
 
     def release(self) -> None:
-        """Let others have the folder."""
-        self._ended.set()
-        self._thread.join()
+        """Let others have the folder.
+
+        What fails here is no failure of the work that ends, and hides none: a file that stays behind names a process that is gone.
+        """
         try:
-            # Nobody's from here on: who waits with the file open must not take the name in it for an owner that lives.
-            os.ftruncate(self._handle, 0)
-            if _is_at(self.path, self._handle):
-                self.path.unlink(missing_ok=True)
+            self._ended.set()
+            self._thread.join()
         finally:
-            os.close(self._handle)
+            # Also after a second Ctrl-C, which comes here as well: the lock must not outlive the work in a process that goes on.
+            with suppress(OSError):
+                # Nobody's from here on: who waits with the file open must not take the name in it for an owner that lives.
+                os.ftruncate(self._handle, 0)
+            with suppress(OSError):
+                if _is_at(self.path, self._handle):
+                    self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                os.close(self._handle)
         _remove_empty(self._made)
 
     def _give_signs(self) -> None:
@@ -117,7 +128,7 @@ def holder(path: Path) -> Process | None:
     try:
         owner = _read(handle)
         with suppress(OSError):  # a folder that may only be read: the owner's word stands
-            return None if owner is None or _has_ended(owner, path, handle) else owner
+            return None if owner is None or _has_ended(owner, path, handle, watch=False) else owner
         return owner
     finally:
         os.close(handle)
@@ -125,9 +136,14 @@ def holder(path: Path) -> Process | None:
 
 def _take(path: Path, doing: str) -> Lock:
     made = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(TRY_S)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            continue  # an owner that ends has just removed the folder that it had made
         try:
             free = _try_lock(handle)
             owner = _read(handle)
@@ -141,6 +157,10 @@ def _take(path: Path, doing: str) -> Lock:
             _remove_empty(made)
             raise
         os.close(handle)
+    raise RunError(
+        f"{path} is removed again and again, or this disk calls it by another number each time: {path.parent} cannot be locked. "
+        "Use another disk for the workspace (-w)."
+    )
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:
@@ -164,21 +184,36 @@ def _try_lock(handle: int) -> bool:
     return True
 
 
-def _has_ended(owner: Process, path: Path, handle: int) -> bool:
-    """True if the owner named in a file that could be locked is gone."""
+def _has_ended(owner: Process, path: Path, handle: int, *, watch: bool = True) -> bool:
+    """True if the owner named in a file that could be locked is gone.
+
+    `watch`: an owner on another machine that seems silent is watched for a while, because the disk's clock may have been set.
+    """
     gone = is_gone(owner)
-    return _is_silent(path, handle) if gone is None else gone
+    if gone is not None:
+        return gone
+    return _is_silent(path, handle) and not (watch and _gives_a_sign(handle))
+
+
+def _gives_a_sign(handle: int) -> bool:
+    """True if the owner renews the file's time while it is watched: no clock is asked for that."""
+    before, begun = os.fstat(handle).st_mtime_ns, time.monotonic()
+    while time.monotonic() - begun < 1.5 * SIGN_S:
+        if os.fstat(handle).st_mtime_ns != before:
+            return True
+        time.sleep(SIGN_S / 20)
+    return False
 
 
 def _is_silent(path: Path, handle: int) -> bool:
-    """True if the file's time is long past, on the clock of the disk that it lies on."""
+    """True if the file's time is long past, or far ahead, on the clock of the disk that it lies on."""
     probe = path.with_name(f"{path.name}-{os.getpid()}")
     try:
         probe.touch()
         now = probe.stat().st_mtime
     finally:
         probe.unlink(missing_ok=True)
-    return now - os.fstat(handle).st_mtime > GONE_S
+    return abs(now - os.fstat(handle).st_mtime) > GONE_S
 
 
 def _read(handle: int) -> Process | None:
@@ -197,7 +232,7 @@ def _write(handle: int) -> None:
 def _is_at(path: Path, handle: int) -> bool:
     try:
         there, ours = path.stat(), os.fstat(handle)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 

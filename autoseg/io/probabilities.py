@@ -89,9 +89,9 @@ class Stored:
         shape = tuple(ends.stop - ends.start for ends in self.boxes[k])
         if not self.chunks[k]:
             return np.zeros(shape, np.uint8)
-        try:
-            import blosc2
+        import blosc2
 
+        try:
             return np.frombuffer(blosc2.decompress2(self.chunks[k]), np.uint8).reshape(shape)
         except (ValueError, RuntimeError) as error:
             raise FileFormatError(f"{self.path} is damaged ({error}); predict it again") from None

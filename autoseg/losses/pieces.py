@@ -1,6 +1,6 @@
 """Dice with cross-entropy, computed piece by piece so that a processor's caches hold what lies between the logits and a few sums.
 
-Shapes: N samples, H heads, K classes, P pixels of a piece, ... the spatial axes. A piece has its heads last: (P, H).
+Shapes: N samples, H heads, K classes, P pixels of a piece, ... the spatial axes. A piece is (P, H), or (H, P) for a softmax of few heads.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from autoseg.losses.targets import Targets
 PIECE = 2**18
 #: Pieces of a scale at most: each costs a score of calls, and a trace of the step makes them all.
 MOST_PIECES = 32
+#: Heads of a softmax from which on those of a pixel lie side by side, as in the logits. torch's softmax over fewer than 16 numbers in a row
+#: is not vectorised: bringing each head's pixels together first makes the loss two to four times as fast (benchmarks/README.md).
+MANY_HEADS = 16
 
 
 def dice_cross_entropy_in_pieces(logits: Tensor, targets: Targets, heads: Heads) -> Tensor:
@@ -64,29 +67,30 @@ class _Sums(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, channels: Tensor, weight: Tensor | None, exclusive: bool) -> tuple[Tensor, ...]:
         ctx.save_for_backward(logits, channels, weight)
         ctx.exclusive = exclusive
+        axis = _axis_of_heads(logits, exclusive)
         sums = torch.zeros((4, logits.shape[1]), device=logits.device)
         for piece in _pieces(logits):
-            x, t = _rows(logits, piece).float(), _rows(channels, piece)
-            w = None if weight is None else _rows(weight, piece)
-            entropy, p = (_softmax if exclusive else _sigmoid)(x, t)
+            x, t = _cut(logits, piece, axis), _cut(channels, piece, axis)
+            w = None if weight is None else _cut(weight, piece, axis)
+            entropy, p = _softmax(x, t, axis) if exclusive else _sigmoid(x, t)
             if w is not None:
                 entropy, p, t = entropy.mul_(w), p.mul_(w), t * w
             for total, part in zip(sums, (entropy, p * t, p, t), strict=True):
-                total += part.sum(0)
+                total += part.sum(1 - axis)
         ctx.mark_non_differentiable(sums[3])
         return tuple(sums)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         logits, channels, weight = ctx.saved_tensors
+        axis = _axis_of_heads(logits, ctx.exclusive)
+        gradients = tuple(gradient.unsqueeze(1 - axis) for gradient in gradients)
         result = torch.empty_like(logits)
         for piece in _pieces(logits):
-            x, t = _rows(logits, piece).float(), _rows(channels, piece)
-            w = None if weight is None else _rows(weight, piece)
-            gradient = (_softmax_gradient if ctx.exclusive else _sigmoid_gradient)(x, t, w, gradients)
-            # In the result's own layout: a piece of it is a view.
-            index, first, stop = piece
-            result[index, :, first:stop].movedim(0, -1).copy_(gradient.view(stop - first, *logits.shape[3:], -1))
+            x, t = _cut(logits, piece, axis), _cut(channels, piece, axis)
+            w = None if weight is None else _cut(weight, piece, axis)
+            gradient = _softmax_gradient(x, t, w, gradients, axis) if ctx.exclusive else _sigmoid_gradient(x, t, w, gradients)
+            _paste(result, piece, gradient, axis)
         return result, None, None, None
 
 
@@ -102,10 +106,33 @@ def _pieces(logits: Tensor) -> Iterator[Piece]:
             yield index, first, min(first + lines, logits.shape[2])
 
 
-def _rows(values: Tensor, piece: Piece) -> Tensor:
-    """(N, C, ...) -> (P, C), a view of what is channels_last."""
+def _axis_of_heads(logits: Tensor, exclusive: bool) -> int:
+    """Of a piece."""
+    return 0 if exclusive and logits.shape[1] < MANY_HEADS else 1
+
+
+def _cut(values: Tensor, piece: Piece, axis: int) -> Tensor:
+    """A piece of (N, C, ...) in fp32, (P, C) or (C, P); a view if it is fp32 and channels_last, and channels shall come last."""
     index, first, stop = piece
-    return values[index, :, first:stop].movedim(0, -1).reshape(-1, values.shape[1])
+    part = values[index, :, first:stop]
+    if axis == 1:
+        return part.movedim(0, -1).reshape(-1, values.shape[1]).float()
+    cut = torch.empty(part.shape, device=values.device)
+    # One by one: torch copies a transposed matrix of a few columns four times slower.
+    for target, channel in zip(cut, part, strict=True):
+        target.copy_(channel)
+    return cut.flatten(1)
+
+
+def _paste(values: Tensor, piece: Piece, cut: Tensor, axis: int) -> None:
+    """Put a piece in its place, whatever the layout there."""
+    index, first, stop = piece
+    part = values[index, :, first:stop]
+    if axis == 1:
+        part.movedim(0, -1).copy_(cut.view(*part.shape[1:], -1))
+        return
+    for target, channel in zip(part, cut, strict=True):
+        target.copy_(channel.view(target.shape))
 
 
 def _sigmoid(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,8 +141,8 @@ def _sigmoid(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     return F.softplus(x).addcmul_(x, t, value=-1), torch.sigmoid(x)
 
 
-def _softmax(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    log_p = F.log_softmax(x, dim=1)
+def _softmax(x: Tensor, t: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    log_p = F.log_softmax(x, dim=axis)
     return (log_p * t).neg_(), log_p.exp_()
 
 
@@ -127,14 +154,14 @@ def _sigmoid_gradient(x: Tensor, t: Tensor, w: Tensor | None, gradients: tuple[T
     return slope.add_(surplus if w is None else surplus.mul_(w))
 
 
-def _softmax_gradient(x: Tensor, t: Tensor, w: Tensor | None, gradients: tuple[Tensor, ...]) -> Tensor:
+def _softmax_gradient(x: Tensor, t: Tensor, w: Tensor | None, gradients: tuple[Tensor, ...], axis: int) -> Tensor:
     entropy, shared, predicted, _ = gradients
-    p = torch.softmax(x, dim=1)
+    p = torch.softmax(x, dim=axis)
     slope = _slope(t, w, shared, predicted)
     wanted = t * entropy
     if w is not None:
         wanted.mul_(w)
-    shift = wanted.sum(1, keepdim=True).sub_((p * slope).sum(1, keepdim=True))
+    shift = wanted.sum(axis, keepdim=True).sub_((p * slope).sum(axis, keepdim=True))
     return slope.add_(shift).mul_(p).sub_(wanted)
 
 

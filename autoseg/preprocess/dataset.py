@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from autoseg.io.cases import read_case
 from autoseg.io.parallel import Progress, map_cases
 from autoseg.plan import Plan, Stage
 from autoseg.preprocess.prepare import prepare
+from autoseg.preprocess.readers import remaking
 from autoseg.preprocess.store import PreparedStore, case_key
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ def prepare_dataset(
     ------
     DataError
         With the problems of all cases that cannot be read; the others are prepared.
+    RunError
+        If cases would be replaced that a training reads; names it.
     """
     store.remove_leftovers()
     missing = missing_cases(dataset, plan, stage=stage, store=store)
@@ -56,8 +60,11 @@ def prepare_dataset(
     # Workers need the declaration, not the list of all cases.
     work = Work(dataset=replace(dataset, train=(), test=()), plan=plan, stage=stage, folder=store.folder)
     problems: list[str] = []
-    for found in map_cases(partial(prepare_case, work), missing, workers=workers, progress=progress):
-        problems += found
+    # Cases that are only added disturb nobody.
+    replaces = any(store.case_folder(case.name).is_dir() for case in missing)
+    with remaking(store.folder) if replaces else nullcontext():
+        for found in map_cases(partial(prepare_case, work), missing, workers=workers, progress=progress):
+            problems += found
     if problems:
         raise DataError(problems)
     log.info("%d cases prepared in %s, %d were there", len(missing), store.folder, len(dataset.train) - len(missing))

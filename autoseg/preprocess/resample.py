@@ -6,6 +6,7 @@ the step, so that nothing is skipped (aliasing).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal
@@ -14,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
-from autoseg.labels import CodeMap, encode_masks
+from autoseg.labels import Box, CodeMap, encode_parts
 
 Kernel = Literal["cubic", "linear"]
 
 #: nnU-Net's rule: a spacing this many times the others' makes an axis coarse; cubic interpolation across it would invent ringing.
 ANISOTROPY = 3.0
+
+#: Values that are multiplied at a time: of lines that are transposed first, and of others.
+PIECE, PLANE = 2**14, 2**18
 
 
 def resample_image(image: NDArray[Any], shape: tuple[int, ...], *, spacing: tuple[float, ...]) -> NDArray[np.float32]:
@@ -44,14 +48,36 @@ def resample(array: NDArray[Any], shape: tuple[int, ...], *, kernels: tuple[Kern
 
     Axes that shrink most go first, so that the rest works on fewer pixels.
     """
-    out = np.asarray(array, np.float32)
+    out = array
     for axis in sorted(range(out.ndim), key=lambda a: shape[a] / array.shape[a]):
         if out.shape[axis] != shape[axis]:
-            matrix = interpolation_matrix(out.shape[axis], shape[axis], kernel=kernels[axis])
-            front = np.moveaxis(out, axis, 0)
-            flat = matrix @ np.ascontiguousarray(front).reshape(len(front), -1)
-            out = np.moveaxis(flat.reshape(shape[axis], *front.shape[1:]), 0, axis)
+            out = along(out, axis, interpolation_matrix(out.shape[axis], shape[axis], kernel=kernels[axis]))
     return np.ascontiguousarray(out, np.float32)
+
+
+def along(array: NDArray[Any], axis: int, matrix: sparse.csr_array[np.float32]) -> NDArray[np.float32]:
+    """The product of a matrix (new, old) with every line of an array along one axis, in pieces that stay in the processor's cache.
+
+    Only a piece at a time is made float32 and, along the last axis, transposed. Rows of the matrix are summed up one by one: some of them
+    give some of the result, to the last bit.
+    """
+    new, old = matrix.shape
+    lead, tail = math.prod(array.shape[:axis]), math.prod(array.shape[axis + 1 :])
+    out = np.empty((*array.shape[:axis], new, *array.shape[axis + 1 :]), np.float32)
+    if tail == 1:
+        lines, target = array.reshape(lead, old).T, out.reshape(lead, new).T
+        _multiply(matrix, lines, target, max(1, PIECE // max(1, old)))
+    else:
+        for plane, place in zip(array.reshape(lead, old, tail), out.reshape(lead, new, tail), strict=True):
+            _multiply(matrix, plane, place, max(1, PLANE // max(1, old)))
+    return out
+
+
+def _multiply(matrix: sparse.csr_array[np.float32], lines: NDArray[Any], target: NDArray[np.float32], step: int) -> None:
+    """target = matrix @ lines, (new, n) and (old, n), `step` columns at a time."""
+    for start in range(0, lines.shape[1], step):
+        part = slice(start, start + step)
+        target[:, part] = matrix @ np.ascontiguousarray(lines[:, part], np.float32)
 
 
 def resample_labels(labels: CodeMap, shape: tuple[int, ...]) -> CodeMap:
@@ -65,38 +91,40 @@ def resample_labels(labels: CodeMap, shape: tuple[int, ...]) -> CodeMap:
     ignored = None
     if labels.ignore.any():
         whole = tuple(slice(0, n) for n in labels.codes.shape)
-        ignored = _resample_inside(labels.ignored(), whole, before=labels.codes.shape, shape=shape)
-    return encode_masks(_memberships(labels, shape), shape, ignored)
+        box, inside = _resample_inside(labels.ignored(), whole, before=labels.codes.shape, shape=shape)
+        ignored = np.zeros(shape, np.bool_)
+        ignored[box] = inside
+    return encode_parts(_memberships(labels, shape), shape, ignored)
 
 
-def _memberships(labels: CodeMap, shape: tuple[int, ...]) -> Iterator[NDArray[np.bool_]]:
+def _memberships(labels: CodeMap, shape: tuple[int, ...]) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
     boxes = ndimage.find_objects(labels.codes, max_label=len(labels.table) - 1)
+    nowhere = (slice(0, 0),) * len(shape)
     for k in range(labels.num_classes):
-        members = [box for code in np.flatnonzero(labels.table[:, k]) if (box := boxes[code - 1]) is not None]
-        if not members:
-            yield np.zeros(shape, np.bool_)
+        codes = [int(code) for code in np.flatnonzero(labels.table[:, k]) if boxes[code - 1] is not None]
+        if not codes:
+            yield nowhere, np.zeros((0,) * len(shape), np.bool_)
             continue
+        members = [boxes[code - 1] for code in codes]
         box = tuple(slice(min(b[a].start for b in members), max(b[a].stop for b in members)) for a in range(len(shape)))
-        yield _resample_inside(labels.table[:, k][labels.codes[box]], box, before=labels.codes.shape, shape=shape)
+        inside = labels.codes[box] == codes[0] if len(codes) == 1 else labels.table[:, k][labels.codes[box]]
+        yield _resample_inside(inside, box, before=labels.codes.shape, shape=shape)
 
 
 def _resample_inside(
-    mask: NDArray[np.bool_], box: tuple[slice, ...], *, before: tuple[int, ...], shape: tuple[int, ...]
-) -> NDArray[np.bool_]:
-    """A mask that is empty outside `box`: only the part of each matrix that meets the box is multiplied, with the same result."""
-    out = mask.astype(np.float32)
+    mask: NDArray[np.bool_], box: Box, *, before: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[Box, NDArray[np.bool_]]:
+    """A mask that is empty outside `box`, and the box that it fills then: only parts of matrices are multiplied, with the same result."""
+    out: NDArray[Any] = mask
     place = []
     for axis, window in enumerate(box):
         matrix = interpolation_matrix(before[axis], shape[axis], kernel="linear")[:, window]
         rows = np.flatnonzero(np.diff(matrix.indptr))
         place.append(slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0))
-        front = np.moveaxis(out, axis, 0)
-        flat = matrix[place[-1]] @ np.ascontiguousarray(front).reshape(len(front), -1)
-        out = np.moveaxis(flat.reshape(-1, *front.shape[1:]), 0, axis)
-    full = np.zeros(shape, np.bool_)
+        if before[axis] != shape[axis]:
+            out = along(out, axis, matrix[place[-1]])
     # A little above one half: a pixel exactly between two classes goes to neither, never to both.
-    full[tuple(place)] = out > 0.5 + 1e-6
-    return full
+    return tuple(place), out > 0.5 + 1e-6
 
 
 @lru_cache(maxsize=64)

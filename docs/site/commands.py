@@ -59,7 +59,8 @@ def option_row(parameter: click.Parameter) -> str:
     assert record is not None
     names, text = record
     # Between backticks nothing is escaped but what ends a cell.
-    return f"| `{names.replace('|', '\\|')}` | {escaped(' '.join(text.split()))} |"
+    names = names.replace("|", "\\|")
+    return f"| `{names}` | {escaped(' '.join(text.split()))} |"
 
 
 def escaped(text: str) -> str:

@@ -31,7 +31,9 @@ PLANS: list[BadFiles] = [
     edited("patch that the net cannot pool", stage(patch=[50, 48]), "patch (50, 48) must be a multiple of"),
     edited("patch in words", stage(patch=["x", 48]), "stages.2d.patch.0: must be a valid integer"),
     edited("batch of 0", stage(batch=0), "batch, iterations and iterations_per_epoch must be at least 1"),
-    edited("unknown loss", stage(recipe__loss="dce"), f"{FIELDS}.loss: must be 'dice_ce', 'dice_bce', 'dice_focal', 'focal', 'tversky'"),
+    edited(
+        "unknown loss", stage(recipe__loss="dce"), "stages.2d: recipe.loss must be one of dice_ce, dice_bce, dice_focal, focal, tversky"
+    ),
     edited("loss of exclusive classes", stage(recipe__loss="dice_ce"), "recipe.loss must not be 'dice_ce': the classes overlap"),
     edited(
         "weight of a mistyped class", stage(recipe__class_weights={"Radius ": 2}),

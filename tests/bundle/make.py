@@ -13,12 +13,32 @@ from typing import Any
 
 from autoseg.bundle.manifest import MANIFEST
 from autoseg.checkpoint import save_checkpoint
+from autoseg.infer.confidence import Calibration, Curve
 from autoseg.infer.folds import Choice, choose_folds
 from autoseg.infer.record import checksum
 from autoseg.plan import Plan
 from tests.infer.plans import OVERLAPPING, plant_run, random_checkpoint, tiny_plan
 
 Contents = dict[str, bytes]
+
+CALIBRATION = Calibration(
+    classes=OVERLAPPING.classes,
+    cases=20,
+    folds=2,
+    curve=Curve(
+        usual_largest=(1.0, 1.0),
+        usual_shared=(0.0, 0.0),
+        weights=(1.0, 0.0, 0.0, 0.0),
+        knots=(0.0, 1.0),
+        values=(0.0, 1.0),
+        offsets=(0.0, 0.1),
+    ),
+    scales=(1.0, 1.0),
+    places=(0.0, 1.0),
+    low=(-0.1, -0.1),
+    high=(0.1, 0.1),
+    absent=(0.5, 0.5),
+)
 
 
 def cascade_plan() -> Plan:

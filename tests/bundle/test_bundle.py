@@ -13,9 +13,8 @@ from autoseg.bundle.contents import shared_plan
 from autoseg.bundle.write import write_bundle
 from autoseg.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.errors import FileFormatError, UsageError
-from autoseg.infer.confidence import Calibration, Curve
 from autoseg.predictor import Predictor
-from tests.bundle.make import chosen, contents, edit_json, pack, plant_cascade
+from tests.bundle.make import CALIBRATION, chosen, contents, edit_json, pack, plant_cascade
 from tests.infer.plans import EXCLUSIVE, OVERLAPPING, plant_run, tiny_plan
 from tests.test_predictor import images
 
@@ -103,32 +102,12 @@ def test_the_plan_keeps_what_predicts() -> None:
     assert replace(shared, reasons=plan.reasons, overrides=plan.overrides) == plan
 
 
-CALIBRATION = Calibration(
-    classes=OVERLAPPING.classes,
-    cases=20,
-    folds=2,
-    curve=Curve(
-        usual_largest=(1.0, 1.0),
-        usual_shared=(0.0, 0.0),
-        weights=(1.0, 0.0, 0.0, 0.0),
-        knots=(0.0, 1.0),
-        values=(0.0, 1.0),
-        offsets=(0.0, 0.1),
-    ),
-    scales=(1.0, 1.0),
-    places=(0.0, 1.0),
-    low=(-0.1, -0.1),
-    high=(0.1, 0.1),
-    absent=(0.5, 0.5),
-)
-
-
 def test_the_expected_dice_comes_along(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle_contents, "read_calibration", lambda run: CALIBRATION)
     write_bundle(tmp_path / "a.zip", chosen(run))
     predictor = Predictor.load(tmp_path / "a.zip", device="cpu")
     assert predictor.calibration == CALIBRATION
-    assert Predictor.load(tmp_path / "a.zip", device="cpu", tta=False).calibration is None  # made with flips, it says nothing without
+    assert Predictor.load(tmp_path / "a.zip", device="cpu", tta=False).calibration == CALIBRATION
     outcome = predictor.predict_files(images(tmp_path / "in", "hand"), tmp_path / "out")
     assert (outcome.done, (tmp_path / "out/confidence.csv").is_file()) == (["hand"], True)
     other = edit_json(contents(tmp_path / "a.zip"), "confidence.json", lambda content: content.update(classes=["a", "b"]))

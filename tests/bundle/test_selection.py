@@ -15,9 +15,10 @@ from autoseg.errors import FileFormatError, UsageError
 from autoseg.postprocess import Cleaning
 from autoseg.predictor import Predictor
 from autoseg.select.selection import Selected
-from tests.bundle.make import contents, edit_json, pack, plant_cascade
+from tests.bundle.make import CALIBRATION, contents, edit_json, pack, plant_cascade
 from tests.infer.plans import OVERLAPPING
 from tests.select.test_team import plant_two, selection_of
+from tests.test_predictor import images
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (20, 24)).astype(np.uint8)
 RUNS = ("default/2d-default", "other/2d-default")
@@ -77,6 +78,20 @@ def test_one_member_of_several(tmp_path: Path) -> None:
     source = replace(source, selection=replace(source.selection, combination=alone, ensemble="best member"))
     assert [model.run for model in write_bundle(tmp_path / "a.zip", source).models] == [RUNS[1]]
     assert_alike(source, tmp_path / "a.zip")
+
+
+def test_the_expected_dice_comes_along(tmp_path: Path) -> None:
+    source = selected(tmp_path)
+    source = replace(source, selection=replace(source.selection, calibration=CALIBRATION))
+    write_bundle(tmp_path / "a.zip", source)
+    there = Predictor.load(tmp_path / "a.zip", device="cpu")
+    assert there.calibration == CALIBRATION
+    tables = []
+    for name, predictor in (("here", Predictor.from_selection(source, device="cpu")), ("there", there)):
+        predictor.predict_files(images(tmp_path / "in", "hand"), tmp_path / name)
+        tables.append((tmp_path / name / "confidence.csv").read_text(encoding="utf-8"))
+    assert tables[0] == tables[1]
+    assert len(tables[0].splitlines()) == 3
 
 
 def test_members_that_are_not_the_selections(tmp_path: Path) -> None:

@@ -107,6 +107,16 @@ def test_a_run_that_was_trained_since_is_named(autoseg: Autoseg, workspace: Path
     assert "selection.json: new/2d-default; autoseg select would" in done.out
 
 
+def test_a_run_of_classes_that_the_data_set_has_no_more(autoseg: Autoseg, workspace: Path) -> None:
+    for folder in (workspace / "raw/Tiny/labelsTr").iterdir():
+        (folder / "bright.png").rename(folder / "dark.png")
+    done = autoseg("select", "--workers", "1")
+    assert done.code == 2
+    assert "blank/2d-default was trained for other classes, or for the same ones in another order, than" in done.err
+    assert "bright, 손/any and dark, 손/any. Plan and train again." in done.err
+    assert not (workspace / "results/Tiny/selection.json").exists()
+
+
 def test_mistakes(autoseg: Autoseg, workspace: Path) -> None:
     unknown = autoseg("select", "--members", "2d")
     assert (unknown.code, "--members: 2d is not trained" in unknown.err) == (2, True)

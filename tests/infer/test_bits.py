@@ -15,17 +15,28 @@ def test_masks_come_back(num: int, shape: tuple[int, ...]) -> None:
     masks = BitMasks.empty(num, shape)
     assert not np.asarray(masks).any()
     for row in range(shape[0]):
-        masks.put(slice(row, row + 1), expected[:, row : row + 1])
+        masks.put((slice(row, row + 1),), expected[:, row : row + 1])
     np.testing.assert_array_equal(masks, expected)
     assert (masks.shape, len(masks), masks.planes.nbytes) == ((num, *shape), num, -(-num // 8) * math.prod(shape))
     np.testing.assert_array_equal(masks[num - 1], expected[-1])
     np.testing.assert_array_equal(masks[-1], expected[-1])
 
 
+@pytest.mark.parametrize("is_inner", [False, True])
+def test_a_part_replaces_what_was_there_and_nothing_else(is_inner: bool) -> None:
+    expected = np.random.default_rng(0).random((10, 6, 7)) > 0.5
+    masks = BitMasks.empty(10, (6, 7))
+    masks.put((slice(0, 6), slice(0, 7)), expected)
+    part = np.random.default_rng(1).random((10, 2, 3)) > 0.5
+    expected[:, 3:5, 1:4] = part
+    masks.put((slice(3, 5), slice(1, 4)), np.moveaxis(np.ascontiguousarray(np.moveaxis(part, 0, -1)), -1, 0) if is_inner else part)
+    np.testing.assert_array_equal(masks, expected)
+
+
 def test_one_class_is_replaced_and_no_other() -> None:
     expected = np.random.default_rng(0).random((10, 4, 4)) > 0.5
     masks = BitMasks.empty(10, (4, 4))
-    masks.put(slice(0, 4), expected)
+    masks.put((slice(0, 4),), expected)
     expected[3] = ~expected[3]
     masks.set(3, expected[3])
     np.testing.assert_array_equal(masks, expected)

@@ -142,7 +142,12 @@ def test_large_images_behind_small_ones_are_not_read_ahead_as_those_are(monkeypa
             with record.lock:
                 held.discard(number)
 
-    changes = {"read": read, "predict": predict, "num_tiles": lambda number: sizes[number][0], "num_bytes": lambda number: sizes[number][1]}
+    changes: dict[str, Any] = {
+        "read": read,
+        "predict": predict,
+        "num_tiles": lambda number: sizes[number][0],
+        "num_bytes": lambda number: sizes[number][1],
+    }
     assert record.run(20, batch=8, **changes) == dict.fromkeys(map(str, range(20)), "")
     assert len(record.groups) == 8 + 12  # one call of Record.predict for each
     # The eight small ones and two large ones (the second begun at 100 < 150 bytes); of large ones alone one in hand and two ahead.

@@ -1,5 +1,7 @@
 """Small files and data sets for the tests of reading."""
 
+import base64
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +38,14 @@ def write_volume(path: Path, array: NDArray[Any], *, spacing: Sequence[float] = 
     image.SetOrigin(list(origin) or [0.0] * array.ndim)
     sitk.WriteImage(image, str(path))
     return path
+
+
+def encoded(picture: NDArray[np.uint8]) -> str:
+    """A png in base64, as LabelMe's imageData holds it."""
+    stream = io.BytesIO()
+    with Image.fromarray(picture) as image:
+        image.save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def write_json(path: Path, content: object) -> Path:

@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autoseg.case import Case, Dataset
-from autoseg.errors import UsageError
+from autoseg.errors import DataError, FileFormatError, UsageError
+from autoseg.io.images import read_image
 from autoseg.io.inputs import find_inputs
-from tests.io.make import RAMP, make_handbone, write_picture
+from tests.io.make import RAMP, encoded, make_handbone, write_json, write_picture
 
 
 def names(path: Path, dataset: Dataset | None = None) -> list[tuple[str, int]]:
@@ -60,3 +62,55 @@ def test_what_holds_no_image(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "a.txt").write_text("x", encoding="utf-8")
     with pytest.raises(UsageError, match=rf"-i .*{name}: {message}"):
         find_inputs(tmp_path / name)
+
+
+def labelme(path: Path, image_path: str, data: str | None = None) -> Path:
+    return write_json(path, {"shapes": [], "imagePath": image_path, "imageData": data})
+
+
+@pytest.mark.parametrize("said", ["a.png", "..\\pictures\\a.png", "/home/her/a.png"])
+def test_a_labelme_file_stands_for_the_image_beside_it(tmp_path: Path, said: str) -> None:
+    image = write_picture(tmp_path / "a.png", RAMP)
+    assert find_inputs(labelme(tmp_path / "x.json", said, "not looked at")) == [Case(name="x", images=(image,))]
+
+
+def test_a_labelme_file_with_its_image_inside(tmp_path: Path) -> None:
+    path = labelme(tmp_path / "x.json", "gone.png", encoded(RAMP))
+    found = find_inputs(path)
+    assert found == [Case(name="x", images=(path,))]
+    np.testing.assert_array_equal(read_image(found[0].images).array[0], RAMP)
+    labelme(tmp_path / "b/x.json", "gone.png", encoded(RAMP))
+    assert names(tmp_path) == [("b_x", 1), ("x", 1)]  # a folder of such files
+    write_picture(tmp_path / "c.png", RAMP)
+    assert names(tmp_path) == [("c", 1)]  # where there are images, JSON files are their labels
+
+
+def test_an_image_below_the_labelme_file(tmp_path: Path) -> None:
+    image = write_picture(tmp_path / "pictures/a.png", RAMP)
+    assert find_inputs(labelme(tmp_path / "x.json", "C:\\work\\pictures\\a.png")) == [Case(name="x", images=(image,))]
+
+
+def test_a_coco_file_stands_for_its_images(tmp_path: Path) -> None:
+    images = [write_picture(tmp_path / f"val/{name}.png", RAMP) for name in "ab"]
+    content = {"images": [{"id": k, "file_name": f"{name}.png"} for k, name in enumerate("ab")], "annotations": [], "categories": []}
+    assert find_inputs(write_json(tmp_path / "annotations/val.json", content)) == [
+        Case(name=name, images=(image,)) for name, image in zip("ab", images, strict=True)
+    ]
+    images[1].unlink()
+    with pytest.raises(DataError, match=r"image 1: there is no image 'b\.png' in"):
+        find_inputs(tmp_path / "annotations/val.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ('{"shapes": [], "imagePath": "a.png"}', UsageError, "imagePath: there is no image 'a.png' in .*, and imageData is empty"),
+        ('{"shapes": [], "imagePath": ""}', UsageError, "imagePath: there is no image ''"),
+        ('{"a": 1}', UsageError, "x.json: is JSON that names no image"),
+        ("[1", FileFormatError, "x.json is not valid JSON"),
+    ],
+)
+def test_json_without_an_image(tmp_path: Path, text: str, error: type[Exception], said: str) -> None:
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
+    with pytest.raises(error, match=said):
+        find_inputs(tmp_path / "x.json")

@@ -1,5 +1,6 @@
 """A first signal asks, a second one insists, and afterwards the handlers are as they were."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.io import interrupt as interrupt_module
-from autoseg.io.interrupt import Interrupted, listening
+from autoseg.io.interrupt import Interrupt, Interrupted, listening
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -65,3 +66,41 @@ def test_the_hint_ends_every_message() -> None:
 
 def test_a_message_to_stop_is_no_error() -> None:
     assert Interrupted("Stopped.", signal.SIGINT).prefix == ""
+
+
+def bytes_in_a_pipe(*numbers: int) -> int:
+    read, write = os.pipe()
+    os.write(write, bytes(numbers))
+    os.close(write)
+    return read
+
+
+def test_other_signals_ask_for_no_stop() -> None:
+    # A job's manager announces the end of its time with SIGUSR1, a terminal its new size with SIGWINCH; both have handlers of Python's.
+    seen: list[int] = []
+    numbers = (signal.SIGUSR1, signal.SIGWINCH, signal.SIGCHLD)
+    before = {number: signal.signal(number, lambda number, frame: seen.append(number)) for number in numbers}
+    try:
+        with listening() as interrupt:
+            for number in numbers:
+                signal.raise_signal(number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    # The second thread has read them all: it ended at the 0 that follows.
+    assert seen == list(numbers)
+    assert not interrupt.asked
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_behind_other_signals_is_seen(number: signal.Signals) -> None:
+    interrupt = Interrupt()
+    interrupt.end()
+    interrupt.watch(bytes_in_a_pipe(signal.SIGUSR1, signal.SIGCHLD, number))
+    assert interrupt.signal_number == number
+
+
+def test_nobody_listens_any_more() -> None:
+    interrupt = Interrupt()
+    interrupt.watch(bytes_in_a_pipe(signal.SIGUSR1, 0, signal.SIGTERM))
+    assert not interrupt.asked

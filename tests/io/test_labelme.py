@@ -1,7 +1,6 @@
 """LabelMe's shapes, and data sets of them."""
 
 import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from autoseg.errors import DataError
 from autoseg.io.cases import read_case
@@ -17,18 +15,11 @@ from autoseg.io.check import check_dataset
 from autoseg.io.images import read_image
 from autoseg.io.labelme import is_labelme, read_labelme
 from autoseg.io.layouts import read_dataset
-from tests.io.make import RAMP, make_labelme, write_json, write_picture
+from tests.io.make import RAMP, encoded, make_labelme, write_json, write_picture
 
 
 def shape(points: object, kind: str | None = "polygon", label: str = "a", **more: Any) -> dict[str, Any]:
     return {"label": label, "points": points, "shape_type": kind, "flags": {}, **more}
-
-
-def encoded(mask: NDArray[np.uint8]) -> str:
-    stream = io.BytesIO()
-    with Image.fromarray(mask) as picture:
-        picture.save(stream, "PNG")
-    return base64.b64encode(stream.getvalue()).decode()
 
 
 def drawn(tmp_path: Path, *shapes: object, size: tuple[int, int] = (6, 8)) -> NDArray[np.bool_]:

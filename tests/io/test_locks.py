@@ -1,14 +1,18 @@
 """One process in a folder: the second is told who the first is, and what the first leaves behind locks nobody out."""
 
+import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,13 +107,43 @@ def test_where_the_disk_knows_no_locks_the_named_owner_counts(tmp_path: Path, mo
             pass
 
 
-def test_an_owner_on_another_machine_counts_until_it_is_silent(tmp_path: Path) -> None:
+def test_an_owner_on_another_machine_counts_until_it_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "SIGN_S", 0.02)
     path = tmp_path / ".lock"
     leave(path, Process(host="elsewhere", pid=7))
     with pytest.raises(RunError, match=r"process 7 on elsewhere\. If that one has ended, wait 2 minutes after its end, or delete .*\.lock"):
         refuse_if_locked(path, "trained")
     long_ago = time.time() - 2 * GONE_S
     os.utime(path, (long_ago, long_ago))
+    with locked(path, "trained"):
+        pass
+
+
+DAY_S = 86_400
+
+
+@pytest.mark.parametrize("jump_s", [3 * DAY_S, -3 * DAY_S])
+def test_a_clock_that_was_set_makes_nobody_dead_who_gives_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: int) -> None:
+    monkeypatch.setattr(locks, "SIGN_S", 0.2)
+    path = tmp_path / ".lock"
+    leave(path, Process(host="elsewhere", pid=7))
+    ended = threading.Event()
+
+    def give_signs() -> None:
+        # Its own clock, which the file's time comes from, lies days before or behind this machine's.
+        while not ended.wait(0.1):
+            os.utime(path, (time.time() - jump_s, time.time() - jump_s))
+
+    os.utime(path, (time.time() - jump_s, time.time() - jump_s))
+    owner = threading.Thread(target=give_signs)
+    owner.start()
+    try:
+        with pytest.raises(RunError, match=r"process 7 on elsewhere\."), locked(path, "trained"):
+            pass
+    finally:
+        ended.set()
+        owner.join()
+    # It has ended: wherever its clock was, it is silent now.
     with locked(path, "trained"):
         pass
 
@@ -150,3 +184,74 @@ def test_a_folder_that_goes_away_is_noticed(tmp_path: Path) -> None:
         folder.mkdir()
         with pytest.raises(RunError, match=r"fold0 was replaced by another folder"):
             lock.check()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_what_keeps_a_folder_from_being_looked_at_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    with locked(tmp_path / ".lock", "trained") as lock:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", lambda path: refuse(number, path))
+            with pytest.raises(OSError, match=os.strerror(number)) as caught:
+                lock.check()
+            assert caught.value.filename == str(tmp_path / ".lock")
+        lock.check()
+
+
+def refuse(number: int, path: object = None) -> Any:
+    raise OSError(number, os.strerror(number), str(path))
+
+
+@pytest.mark.parametrize("function", ["ftruncate", "close"])
+def test_what_fails_at_the_end_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    def fail() -> None:
+        with locked(tmp_path / ".lock", "trained"):
+            monkeypatch.setattr(os, function, lambda *arguments: refuse(errno.ESTALE))
+            raise RunError("the reason")
+
+    with pytest.raises(RunError, match=r"^the reason$"):
+        fail()
+
+
+def test_a_second_ctrl_c_while_it_is_released_leaves_it_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / ".lock"
+
+    def interrupted() -> None:
+        with locked(path, "trained") as lock:
+            monkeypatch.setattr(lock._thread, "join", lambda: signal.raise_signal(signal.SIGINT))
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    with locked(path, "trained"):
+        pass
+
+
+def test_a_file_that_is_always_removed_ends_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "TRY_S", 0.0)
+    monkeypatch.setattr(locks, "_is_at", lambda path, handle: False)
+    with pytest.raises(RunError, match=r"\.lock is removed again and again, .* Use another disk for the workspace \(-w\)"):
+        refuse_then_lock(tmp_path / ".lock")
+    monkeypatch.undo()
+    with locked(tmp_path / ".lock", "trained"):
+        pass
+
+
+def refuse_then_lock(path: Path) -> None:
+    with locked(path, "trained"):
+        pass
+
+
+def test_an_owner_that_removes_its_folder_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, opened, times = tmp_path / "a" / ".lock", os.open, 0
+
+    def open_late(*arguments: Any) -> int:
+        nonlocal times
+        times += 1
+        if times == 1:
+            path.parent.rmdir()
+        return opened(*arguments)
+
+    monkeypatch.setattr(os, "open", open_late)
+    with locked(path, "trained") as lock:
+        lock.check()
+    assert times == 2

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autoseg.errors import UsageError
 from autoseg.losses import LOSSES, DeepSupervision, Heads, Targets, expand_codes, scale_weights
 from tests import small
 
@@ -52,8 +53,8 @@ def test_its_constants_are_no_weights() -> None:
     assert loss.state_dict() == {}
 
 
-def test_an_unknown_loss_is_a_mistake_of_ours() -> None:
-    with pytest.raises(KeyError):
+def test_an_unknown_loss_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(UsageError, match="loss dice is not known; there are dice_ce, "):
         DeepSupervision("dice", PRIORS, exclusive=False)
 
 

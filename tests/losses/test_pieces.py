@@ -32,7 +32,12 @@ def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return int(request.param)
 
 
-@pytest.mark.usefixtures("piece")
+@pytest.fixture(params=[1, 16], ids=["heads side by side", "pixels side by side"])
+def layout_of_a_piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "MANY_HEADS", request.param)
+
+
+@pytest.mark.usefixtures("piece", "layout_of_a_piece")
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("ignore", [False, True])
 @pytest.mark.parametrize("weights", [None, (0.5, 2.0)])
@@ -46,6 +51,7 @@ def test_value_and_gradient_are_the_plain_ones(
         torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.usefixtures("layout_of_a_piece")
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_partly_labelled_pixels_count_as_in_the_plain_loss(exclusive: bool) -> None:
     targets = targets_of((16, 12), exclusive=exclusive, ignore=True).pooled((4, 4))
@@ -56,6 +62,7 @@ def test_partly_labelled_pixels_count_as_in_the_plain_loss(exclusive: bool) -> N
         torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.usefixtures("layout_of_a_piece")
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_bf16_logits_are_computed_in_fp32(exclusive: bool) -> None:
     logits, targets, of = (
@@ -71,6 +78,7 @@ def test_bf16_logits_are_computed_in_fp32(exclusive: bool) -> None:
     torch.testing.assert_close(gradient.float(), exact, rtol=2**-8, atol=1e-7)
 
 
+@pytest.mark.usefixtures("layout_of_a_piece")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_gradient_lies_as_the_logits_do(layout: torch.memory_format) -> None:
     logits = logits_of((16, 12), exclusive=True).contiguous(memory_format=layout)

@@ -48,6 +48,7 @@ def test_a_large_volume_gets_a_low_resolution_and_a_cascade() -> None:
     assert math.prod(low.image_shape) <= 4 * math.prod(full.patch) < math.prod(round(n * 1.03) for n in low.image_shape) * 1.02
     assert low.spacing == pytest.approx((low.spacing[0],) * 3)
     assert low.resample
+    assert low.reasons["spacing"].startswith(f"{low.spacing[0]:.3g} times the full resolution's")
     assert (second.previous, second.spacing, second.network.in_channels) == ("3d_lowres", full.spacing, 1 + 2)
     for stage in plan.stages.values():
         assert stage.memory.peak_bytes <= FILL * stage.memory.budget_bytes
@@ -57,6 +58,13 @@ def test_a_first_stage_that_is_asked_for_has_half_the_voxels_at_most() -> None:
     plan = make_plan(volumes((32, 32, 32)), memory_budget(8), Request(configs=("3d_cascade_fullres",)))
     assert list(plan.stages) == ["3d_lowres", "3d_cascade_fullres"]
     assert math.prod(plan.stages["3d_lowres"].image_shape) <= 32**3 / 2
+
+
+def test_a_coarse_axis_keeps_its_spacing_and_the_reason_says_so() -> None:
+    plan = make_plan(volumes((12, 40, 40), (5.0, 0.7, 0.7)), memory_budget(8), Request(configs=("3d_cascade_fullres",)))
+    low = plan.stages["3d_lowres"]
+    assert low.spacing[0] == 5.0
+    assert low.reasons["spacing"].startswith(f"1 x {low.spacing[1] / 0.7:.3g} x {low.spacing[2] / 0.7:.3g} times the full resolution's")
 
 
 def test_pictures_have_no_third_axis() -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from autoseg.labels import encode_masks
-from autoseg.preprocess.resample import Kernel, interpolation_matrix, kernels_for, linear, resample, resample_labels
+from autoseg.preprocess import resample as module
+from autoseg.preprocess.resample import Kernel, along, interpolation_matrix, kernels_for, linear, resample, resample_labels
 
 
 @pytest.mark.parametrize("kernel", ["cubic", "linear"])
@@ -44,6 +45,21 @@ def test_three_axes() -> None:
     out = resample(z + 10 * y + 100 * x, (16, 8, 8), kernels=("cubic",) * 3)
     assert out.shape == (16, 8, 8)
     assert out[8, 4, 4] == pytest.approx(3.75 + 40 + 100 * 8.5, rel=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.float32])
+def test_lines_are_multiplied_in_pieces(monkeypatch: pytest.MonkeyPatch, axis: int, dtype: type[np.generic]) -> None:
+    array = (np.random.default_rng(0).random((5, 6, 7)) * 3).astype(dtype)
+    matrix = interpolation_matrix(array.shape[axis], 9, kernel="cubic")
+    expected = np.moveaxis(np.tensordot(matrix.toarray(), array.astype(np.float32), (1, axis)), 0, axis)
+    whole = along(array, axis, matrix)
+    np.testing.assert_allclose(whole, expected, atol=1e-6)
+    monkeypatch.setattr(module, "PIECE", 14)
+    monkeypatch.setattr(module, "PLANE", 14)
+    np.testing.assert_array_equal(along(array, axis, matrix), whole)
+    some = along(array.transpose(2, 1, 0).copy().transpose(2, 1, 0), axis, matrix[2:5])  # in any order in memory
+    np.testing.assert_array_equal(some, whole.take(range(2, 5), axis=axis))
 
 
 def test_overlapping_masks_keep_their_sets() -> None:

@@ -1,6 +1,5 @@
 """The report in a real browser: clicked through, without an error on its console, each overlay seen in the canvas's pixels."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -23,6 +21,7 @@ from autoseg.io.names import escape_name
 from autoseg.io.palette import palette
 from autoseg.report import write_report
 from autoseg.workspace import Workspace
+from benchmarks.browser import open_chromium
 from tests.io.make import write_json, write_picture
 from tests.report.make import CLASSES, EVIL_CASE, SIZE, make_workspace
 
@@ -89,16 +88,7 @@ class Window:
 
 @pytest.fixture(scope="module")
 def driver() -> Iterator[webdriver.Chrome]:
-    browser = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-    chromedriver = shutil.which("chromedriver")
-    assert browser, "tests marked browser need Chromium (apt install chromium chromium-driver)"
-    assert chromedriver, "tests marked browser need Chromium's driver (apt install chromium-driver)"
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(chromedriver))
+    driver = open_chromium()
     yield driver
     driver.quit()
 

@@ -1,6 +1,7 @@
 """The Dice to expect of what a selection predicts, where it is known."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def weigh(planted: Planted, selection: Selection, number: int = 0) -> Weighed:
     return found
 
 
-def chosen(planted: Planted, **changes: object) -> Selection:
+def chosen(planted: Planted, **changes: Any) -> Selection:
     """All members with equal weights, and what is given."""
     members = planted.judges.members
     return selection_of(Path(), members[0].labels, *(member.name for member in members), **changes)
@@ -54,8 +55,8 @@ def test_a_hard_vote_is_as_sure_as_its_members_mean(tmp_path: Path) -> None:
     planted = plant(tmp_path, [unsure] * 3, num_cases=2)
     stored = [read_probabilities(file) for file in planted.judges.cases[0].files]
     found = weigh(planted, chosen(planted, kind="hard"))
-    votes = sum((plane >= 128).astype(int) for plane in stored) >= 2
-    mean = np.rint(sum(plane.astype(float) for plane in stored) / 3)
+    votes = np.sum([plane >= 128 for plane in stored], axis=0) >= 2
+    mean = np.rint(np.mean(stored, axis=0))
     heard = np.where(mean > 1, mean, 0) / 255
     assert found.certainty.area.tolist() == votes.sum(axis=(1, 2)).tolist()
     assert found.certainty.self_dice == pytest.approx([2 * p[m].sum() / (p.sum() + m.sum()) for p, m in zip(heard, votes, strict=True)])

@@ -58,6 +58,22 @@ def test_members_of_other_classes_are_refused(tmp_path: Path) -> None:
         find_members(results, FOLDS)
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        LabelSpace(classes=OVERLAPPING.classes[::-1], exclusive=False),
+        LabelSpace(classes=OVERLAPPING.classes, exclusive=True, values=(1, 2)),
+    ],
+)
+def test_the_same_classes_in_another_order_or_exclusive_are_other_classes(tmp_path: Path, labels: LabelSpace) -> None:
+    plant_run(tmp_path / "results", tiny_plan(OVERLAPPING), *FOLDS)
+    plant_other(tmp_path / "results", "other", labels)
+    with pytest.raises(UsageError, match=r"have other classes: in another order, or exclusive in one of them only.*--members"):
+        find_members(tmp_path / "results", FOLDS)
+    members, _ = find_members(tmp_path / "results", FOLDS, ["other/2d-default"])
+    assert members[0].labels == labels
+
+
 def member(folder: Path, name: str, stored: dict[str, str]) -> Member:
     """With empty files of probabilities: case -> fold."""
     made = Member(name=name, folds={fold: folder / name / f"fold{fold}" for fold in FOLDS}, labels=OVERLAPPING)

@@ -104,6 +104,8 @@ def test_nothing_trained_names_the_command(workspace: Path) -> None:
         prepare(workspace)
     with pytest.raises(UsageError, match=r"autoseg train 2d_lowres fold0\.\.1 --trainer sgd\.$"):
         prepare(workspace, trainer="sgd")
+    with pytest.raises(UsageError, match=r"autoseg train 2d_lowres fold0\.\.1 --plan 'my plan' --trainer sgd\.$"):
+        prepare(workspace, replace(plan_of(workspace), name="my plan"), trainer="sgd")
 
 
 def test_the_only_run_of_another_trainer_is_taken(workspace: Path) -> None:

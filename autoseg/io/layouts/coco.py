@@ -30,7 +30,7 @@ class CocoLayout(Layout):
     def read(self, folder: Path, name: str) -> Dataset:
         """The data set."""
         files = [read_coco(path) for path in _coco_files(folder)]
-        train, test = (_cases([file for file in files if is_test(file.path, folder) == tested], folder) for tested in (False, True))
+        train, test = (cases_of([file for file in files if is_test(file.path, folder) == tested], folder) for tested in (False, True))
         if not train:
             raise DataError([f"{folder}: holds COCO files of test images only; it needs {self.needs}"])
         classes = _classes([file for file in files if not is_test(file.path, folder)])
@@ -49,7 +49,8 @@ def _coco_files(folder: Path) -> Iterator[Path]:
     return files_like(folder, is_coco, ("images", "annotations", "categories"))
 
 
-def _cases(files: list[CocoFile], root: Path) -> list[Case]:
+def cases_of(files: list[CocoFile], root: Path) -> list[Case]:
+    """The images that the files name, somewhere below `root`; DataError for all that are not there or are named twice."""
     lookup = ImageLookup(root)
     found: dict[Path, Truth] = {}
     problems = []

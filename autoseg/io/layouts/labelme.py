@@ -28,11 +28,11 @@ class LabelMeLayout(Layout):
 
     def recognises(self, folder: Path) -> bool:
         """True if a JSON file, at most two levels down, holds shapes and an imagePath."""
-        return next(_labelme_files(folder), None) is not None
+        return next(labelme_files(folder), None) is not None
 
     def read(self, folder: Path, name: str) -> Dataset:
         """The data set; all files are looked through for their labels."""
-        files = list(_labelme_files(folder))
+        files = list(labelme_files(folder))
         cases, labels = _cases(files, folder)
         train = [case for case in cases if case.truth is not None and not is_test(case.truth.files[0], folder)]
         if not train or not labels - {IGNORE}:
@@ -49,7 +49,8 @@ class LabelMeLayout(Layout):
         )
 
 
-def _labelme_files(folder: Path) -> Iterator[Path]:
+def labelme_files(folder: Path) -> Iterator[Path]:
+    """Those in a folder, and at most two levels down."""
     return files_like(folder, is_labelme, ("shapes", "imagePath"))
 
 
