@@ -67,10 +67,10 @@ types: $(INSTALLED_TEST) ## mypy --strict
 	@echo "== mypy --strict"
 	$(BIN)/mypy --strict
 
-# mkdocs-material prints advice on its own successor otherwise.
+# Not --quiet: mkdocs then counts no warnings. Without the variable mkdocs-material advertises its successor.
 docs: $(INSTALLED_TEST) ## the documentation as a site, in ./site: open site/index.html
 	@echo "== mkdocs build --strict"
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # In a virtual environment of its own: what pip-audit needs is no part of what it audits.
 audit: $(INSTALLED_TEST) ## known vulnerabilities of the installed packages; says NOT AUDITED where it cannot look

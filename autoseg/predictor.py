@@ -108,7 +108,7 @@ class Predictor:
             If the device is not there.
         """
         path = Path(path)
-        if selection and folds is None and (path / SELECTION).is_file():
+        if selection and folds is None and (path / SELECTION).is_file() and not is_onnx_folder(path):
             selected = Selected(results=path, selection=load_selection(path / SELECTION))
             return cls.from_selection(selected, device=device, tta=tta, step=step, engine=engine)
         if not path.is_file() and not is_onnx_folder(path):
@@ -119,8 +119,9 @@ class Predictor:
             command = "autoseg export --onnx" if engine == "onnx" else "autoseg export"
             raise UsageError(f"{path} holds nets for {holds}, not for {engine}; `{command}` writes those.")
         if holds == "onnx":
-            return cls._made(*load_onnx(path, _one_device(device), folds=folds, tta=tta, step=step))
-        bundle = load_bundle(path, _one_device(device), folds=folds, tta=tta, step=step)
+            bundle = load_onnx(path, _one_device(device), folds=folds, tta=tta, step=step)
+        else:
+            bundle = load_bundle(path, _one_device(device), folds=folds, tta=tta, step=step)
         made = cls._made(bundle.members[0], bundle.origin)
         return made if bundle.selection is None else replace(made, team=Team(selection=bundle.selection, members=bundle.members))
 
@@ -134,7 +135,8 @@ class Predictor:
             folder = onnx_folder(choice)
             if not is_current(folder, choice):
                 write_onnx(folder, choice)
-            return cls._made(*load_onnx(folder, where, folds=tuple(choice.folds), tta=tta, step=step))
+            bundle = load_onnx(folder, where, folds=tuple(choice.folds), tta=tta, step=step)
+            return cls._made(bundle.members[0], bundle.origin)
         return cls._made(load_model(list(choice.folds.values()), where, tta=tta, step=step), choice)
 
     @classmethod

@@ -284,6 +284,15 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, NEVER)
 
 
+def give_back_freed_memory() -> None:
+    """Hand the pages of freed memory to the system after all, once, where one large thing is over and another one begins."""
+    if sys.platform != "linux":
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def autocast(device: torch.device, precision: Precision) -> Callable[[], AbstractContextManager[object]]:
     """The device's autocast at this precision, as a context to enter anew in every forward."""
     if precision == "fp32":

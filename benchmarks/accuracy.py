@@ -44,6 +44,8 @@ class Task:
     patch, nnunet_patch : tuple of int
         The same but for the order of axes, where the two cut volumes into slices across other axes.
     batch : int
+    configuration : str
+        By its name in both tools.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Task:
     patch: tuple[int, ...]
     nnunet_patch: tuple[int, ...]
     batch: int
+    configuration: str = "2d"
 
 
 TASKS = (
@@ -77,9 +80,14 @@ class Run:
 
     def predictions(self, bench: Bench) -> Path:
         """Of the validation images."""
+        return self.fold(bench) / "validation"
+
+    def fold(self, bench: Bench) -> Path:
+        """What the training leaves."""
+        configuration = self.task.configuration
         if self.side == "autoseg":
-            return bench.place.fold_folder(self.task.name, f"seed-{self.seed}", "2d", "default", "0") / "validation"
-        return self.nnunet_results(bench) / self.task.name / "nnUNetTrainer__nnUNetPlans__2d" / "fold_0" / "validation"
+            return bench.place.fold_folder(self.task.name, f"seed-{self.seed}", configuration, "default", "0")
+        return self.nnunet_results(bench) / self.task.name / f"nnUNetTrainer__nnUNetPlans__{configuration}" / "fold_0"
 
 
 def main() -> None:
@@ -116,13 +124,15 @@ def prepare(bench: Bench, task: Task, data: Path, seeds: int) -> None:
         link_raw(data / task.source, place.raw / task.name)
     plan_file = place.plan_file(task.name, "seed-0")
     if not plan_file.is_file():
-        chosen = settings(patch=task.patch, batch=task.batch, iterations=ITERATIONS, iterations_per_epoch=ITERATIONS // EPOCHS)
-        bench.autoseg(task.name, "plan", "plan_and_preprocess", "--configs", "2d", "--gpu", "cpu", "--plan", "seed-0", *chosen)
+        length = {"iterations": ITERATIONS, "iterations_per_epoch": ITERATIONS // EPOCHS}
+        chosen = settings(task.configuration, patch=task.patch, batch=task.batch, **length)
+        configs = ["--configs", task.configuration]
+        bench.autoseg(task.name, "plan", "plan_and_preprocess", *configs, "--gpu", "cpu", "--plan", "seed-0", *chosen)
     plan = load_json(plan_file, Plan)
     for seed in range(1, seeds):
         # A run's folder is named after its plan: one plan per seed keeps them apart.
         save_json(place.plan_file(task.name, f"seed-{seed}"), replace(plan, name=f"seed-{seed}"))
-    bench.prepare_nnunet(task.name, task.nnunet_patch, task.batch)
+    bench.prepare_nnunet(task.name, task.nnunet_patch, task.batch, task.configuration)
 
 
 def link_raw(source: Path, target: Path) -> None:
@@ -162,7 +172,7 @@ def train_all(bench: Bench, wanted: Sequence[Run], cores: Sequence[int]) -> None
             except Empty:
                 return
             try:
-                train(bench, run, core)
+                train(bench, run, [core])
                 print(f"done: {run.task.name}, {run.side}, seed {run.seed}", flush=True)
             except RuntimeError as error:
                 failed.append(str(error))
@@ -176,17 +186,30 @@ def train_all(bench: Bench, wanted: Sequence[Run], cores: Sequence[int]) -> None
         sys.exit("\n".join(failed))
 
 
-def train(bench: Bench, run: Run, core: int) -> None:
-    """One training with its predictions, and their scores."""
-    name, what, cores = run.task.name, f"{run.side}-{run.seed}", [core]
+def train(bench: Bench, run: Run, cores: Sequence[int], *, workers: int = 0, anew: bool = False) -> float:
+    """One training with its predictions, and their scores; the seconds of the training, with its predictions.
+
+    Parameters
+    ----------
+    bench : Bench
+    run : Run
+    cores : sequence of int
+    workers : int
+        Processes that load nnU-Net's data; -1: as many as it takes by itself.
+    anew : bool
+        Begin autoseg's training from the start, too, as its seconds are wanted.
+    """
+    name, what, configuration = run.task.name, f"{run.side}-{run.seed}", run.task.configuration
     if run.side == "autoseg":
-        options = ["--plan", f"seed-{run.seed}", "--seed", str(run.seed), "--device", "cpu"]
-        bench.autoseg(name, what, "train", "2d", "fold0", *options, cores=cores)
+        options = ["--plan", f"seed-{run.seed}", "--seed", str(run.seed), "--device", "cpu", *["--restart"] * anew]
+        seconds = bench.autoseg(name, what, "train", configuration, "fold0", *options, cores=cores)
     else:
         length = ["--epochs", str(EPOCHS), "--iterations", str(ITERATIONS // EPOCHS), "--seed", str(run.seed)]
-        bench.nnunet(name, what, "train", "--results", str(run.nnunet_results(bench)), *length, cores=cores)
+        where = ["--configuration", configuration, "--results", str(run.nnunet_results(bench)), "--workers", str(workers)]
+        seconds = bench.nnunet(name, what, "train", *where, *length, cores=cores)
     out = ["-o", str(run.scores(bench).parent), "--workers", "1"]
     bench.autoseg(name, f"{what}-scores", "evaluate", str(run.predictions(bench)), *out, cores=cores)
+    return seconds
 
 
 def table(bench: Bench, seeds: int) -> str:

@@ -9,13 +9,13 @@ from autoseg.budget import Precision
 from benchmarks.clock import Clock
 from benchmarks.devices import Device
 from benchmarks.gpu_steps import HEAD as HEAD
-from benchmarks.gpu_steps import SIZES, TINY_SIZES, Setting, cells, row
+from benchmarks.gpu_steps import cells, row, sized
 
 
 def rows(device: Device, clock: Clock) -> Iterator[tuple[str, ...]]:
     """A row for each size and net, the largest size first; compiling takes most of the time."""
     theirs: Precision = "fp16" if "fp16" in device.precisions else "fp32"
-    for edge, batch in (TINY_SIZES if device.tiny else SIZES).items():
-        setting = Setting(edge=edge, batch=batch, precision=device.precisions[0], compiled=True)
+    for size in sized(device):
+        setting = replace(size, compiled=True)
         for one in (setting, replace(setting, precision=theirs, plain=True, benchmark=True)):
             yield cells(one, f"skipped: {device.not_compiled}") if device.not_compiled else row(one, device, clock)

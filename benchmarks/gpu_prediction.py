@@ -1,4 +1,4 @@
-"""Predicting a whole image of 2048 x 2048 with 29 classes: tiles, folds and test-time augmentation."""
+"""Predicting whole images with 29 classes, a picture of 2048 x 2048 and a volume: tiles, folds and test-time augmentation."""
 
 from __future__ import annotations
 
@@ -24,13 +24,18 @@ from benchmarks.devices import Device
 from benchmarks.stages import stage
 
 HEAD = (
-    "patch", "tiles", "tiles at a time", "folds", "flips", "precision", "ms an image", "times one fold without flips", "tiles/s", "peak GiB"
+    "image", "patch", "tiles", "tiles at a time", "folds", "flips", "precision", "ms an image", "times one fold without flips", "tiles/s",
+    "peak GiB",
 )  # fmt: skip
-EDGE, PATCHES, CLASSES = 2048, (2048, 512), 29
-TINY_EDGE, TINY_PATCHES, TINY_CLASSES = 12, (8,), 3
-FOLDS = 5
-#: Folds and mirror axes of each row, the one that others are compared with first.
-LOADS: tuple[tuple[int, tuple[int, ...]], ...] = ((1, ()), (1, (0, 1)), (FOLDS, (0, 1)))
+Shape = tuple[int, ...]
+#: Image and patch, in the order in which they are measured.
+SIZES: tuple[tuple[Shape, Shape], ...] = (
+    ((2048, 2048), (2048, 2048)),
+    ((2048, 2048), (512, 512)),
+    ((128, 320, 320), (128, 128, 128)),
+)
+TINY_SIZES: tuple[tuple[Shape, Shape], ...] = (((12, 12), (8, 8)), ((8, 12, 8), (8, 8, 8)))
+CLASSES, TINY_CLASSES, FOLDS = 29, 3, 5
 #: Pixels in one forward pass, as `infer.nets` has it for CUDA.
 BATCH_PIXELS = 2**22
 IMAGES, LEAST_IMAGES, TIMED_S = 5, 2, 4.0
@@ -38,9 +43,10 @@ IMAGES, LEAST_IMAGES, TIMED_S = 5, 2, 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What a row measures: a patch, how many folds, and over which axes is mirrored."""
+    """What a row measures: an image, a patch, how many folds, and over which axes is mirrored."""
 
-    patch: int
+    shape: Shape
+    patch: Shape
     folds: int
     mirror_axes: tuple[int, ...]
 
@@ -49,46 +55,51 @@ class Load:
         """Ways in which each tile is seen."""
         return 1 << len(self.mirror_axes)
 
+    @property
+    def num_tiles(self) -> int:
+        """Tiles of the image, half a patch apart."""
+        return len(tiles(self.shape, self.patch))
+
 
 def rows(device: Device, clock: Clock) -> Iterator[tuple[str, ...]]:
-    """Three rows for each patch; the folds are drawn, not trained: weights change no time."""
-    edge = TINY_EDGE if device.tiny else EDGE
-    image = np.random.default_rng(0).integers(0, 256, (1, edge, edge), np.uint8)
-    for patch in TINY_PATCHES if device.tiny else PATCHES:
+    """Three rows for each size; the folds are drawn, not trained: weights change no time."""
+    for shape, patch in TINY_SIZES if device.tiny else SIZES:
+        image = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
         one_s: float | None = None
-        for folds, axes in LOADS:
-            load = Load(patch=patch, folds=folds, mirror_axes=axes)
+        for load in loads(shape, patch):
             if not clock.allows_another():
-                yield cells(load, edge, device, "skipped: no time left")
+                yield cells(load, device, "skipped: no time left")
                 continue
             try:
                 image_s, allocated = measure(load, image, device)
             except torch.OutOfMemoryError:
-                yield cells(load, edge, device, "out of memory")
+                yield cells(load, device, "out of memory")
                 continue
             one_s = one_s or (image_s if load.folds * load.flips == 1 else None)
             factor = "" if one_s is None else f"{image_s / one_s:.2f}"
-            speed = num_tiles(edge, patch) * load.folds * load.flips / image_s
-            yield cells(load, edge, device, f"{1000 * image_s:.0f}", factor, f"{speed:.1f}", f"{allocated / GIB:.2f}")
+            speed = load.num_tiles * load.folds * load.flips / image_s
+            yield cells(load, device, f"{1000 * image_s:.0f}", factor, f"{speed:.1f}", f"{allocated / GIB:.2f}")
 
 
-def cells(load: Load, edge: int, device: Device, result: str, *figures: str) -> tuple[str, ...]:
+def loads(shape: Shape, patch: Shape) -> Iterator[Load]:
+    """One fold as it is, with all flips, and all folds with all flips; others are compared with the first."""
+    every = tuple(range(len(patch)))
+    for folds, axes in ((1, ()), (1, every), (FOLDS, every)):
+        yield Load(shape=shape, patch=patch, folds=folds, mirror_axes=axes)
+
+
+def cells(load: Load, device: Device, result: str, *figures: str) -> tuple[str, ...]:
     """A row of the table."""
     what = (
-        f"{load.patch} x {load.patch}", str(num_tiles(edge, load.patch)), str(at_a_time(load.patch, device)), str(load.folds),
-        str(load.flips), device.precisions[0], result, *figures,
+        " x ".join(map(str, load.shape)), " x ".join(map(str, load.patch)), str(load.num_tiles), str(at_a_time(load.patch, device)),
+        str(load.folds), str(load.flips), device.precisions[0], result, *figures,
     )  # fmt: skip
     return what + ("",) * (len(HEAD) - len(what))
 
 
-def num_tiles(edge: int, patch: int) -> int:
-    """Tiles of an image, half a patch apart."""
-    return len(tiles((edge, edge), (patch, patch)))
-
-
-def at_a_time(patch: int, device: Device) -> int:
+def at_a_time(patch: Shape, device: Device) -> int:
     """Tiles in one forward pass."""
-    return 2 if device.tiny else max(1, BATCH_PIXELS // patch**2)
+    return 2 if device.tiny else max(1, BATCH_PIXELS // math.prod(patch))
 
 
 def measure(load: Load, image: NDArray[np.uint8], device: Device) -> tuple[float, int]:
@@ -97,7 +108,7 @@ def measure(load: Load, image: NDArray[np.uint8], device: Device) -> tuple[float
     torch.manual_seed(0)
     nets = build_nets(load, device)
     window = Window(
-        patch=(load.patch, load.patch), exclusive=False, mirror_axes=load.mirror_axes, batch=at_a_time(load.patch, device),
+        patch=load.patch, exclusive=False, mirror_axes=load.mirror_axes, batch=at_a_time(load.patch, device),
         precision=device.precisions[0], device=device.place,
     )  # fmt: skip
     predict(nets, image, window)
@@ -112,11 +123,11 @@ def measure(load: Load, image: NDArray[np.uint8], device: Device) -> tuple[float
 
 def build_nets(load: Load, device: Device) -> list[nn.Module]:
     """Nets of a plan for the patch, placed as prediction places them."""
-    given = stage((load.patch, load.patch), 1, classes=TINY_CLASSES if device.tiny else CLASSES)
+    given = stage(load.patch, 1, classes=TINY_CLASSES if device.tiny else CLASSES)
     nets: list[nn.Module] = []
     for _ in range(load.folds):
         net = NETS["unet"](given.network)
-        place(net, device.place, 2)
+        place(net, device.place, len(load.patch))
         nets.append(net.requires_grad_(False).eval())
     return nets
 

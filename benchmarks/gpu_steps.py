@@ -30,9 +30,10 @@ HEAD = (
     "net", "patch", "batch", "precision", "memory format", "norm", "cudnn.benchmark", "compiled", "ms a step", "images/s", "TFLOP/s",
     "share of peak", "peak GiB",
 )  # fmt: skip
-#: Edge of the patch -> batch: 4 million pixels in each step.
+#: Edge of the patch -> batch: 4 million pixels in each step, of pictures and of volumes.
 SIZES = {2048: 1, 1024: 4, 512: 16}
-TINY_SIZES = {16: 1}
+VOLUMES = {128: 2}
+TINY_SIZES, TINY_VOLUMES = {16: 1}, {8: 1}
 WARM_UP_STEPS, LEAST_STEPS, MOST_STEPS, TIMED_S = 3, 5, 30, 1.0
 
 
@@ -44,6 +45,8 @@ class Setting:
     ----------
     edge, batch : int
     precision : {"fp16", "bf16", "fp32"}
+    axes : int
+        2 of pictures, 3 of volumes.
     plain : bool
         nnU-Net's plain net, loss and optimizer, see `plain_unet`.
     channels_last : bool
@@ -58,11 +61,17 @@ class Setting:
     edge: int
     batch: int
     precision: Precision
+    axes: int = 2
     plain: bool = False
     channels_last: bool = False
     per_sample: bool = False
     benchmark: bool = False
     compiled: bool = False
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """The net's axes."""
+        return (self.edge,) * self.axes
 
 
 def rows(device: Device, clock: Clock) -> Iterator[tuple[str, ...]]:
@@ -74,8 +83,7 @@ def rows(device: Device, clock: Clock) -> Iterator[tuple[str, ...]]:
 def settings(device: Device) -> Iterator[Setting]:
     """As we train, nnU-Net's net, then one difference after the other."""
     best = device.precisions[0]
-    sizes = TINY_SIZES if device.tiny else SIZES
-    ours = [Setting(edge=edge, batch=batch, precision=best) for edge, batch in sizes.items()]
+    ours = [replace(one, precision=best) for one in sized(device)]
     yield from ours
     # nnU-Net computes in fp16 on every GPU and in fp32 elsewhere, and switches cuDNN's search on.
     theirs: Precision = "fp16" if "fp16" in device.precisions else "fp32"
@@ -86,6 +94,12 @@ def settings(device: Device) -> Iterator[Setting]:
     for precision in device.precisions[1:]:
         yield from (replace(one, precision=precision) for one in ours)
         yield from (replace(one, precision=precision, channels_last=True) for one in ours)
+
+
+def sized(device: Device) -> Iterator[Setting]:
+    """A setting for every size, pictures first."""
+    for axes, sizes in ((2, TINY_SIZES if device.tiny else SIZES), (3, TINY_VOLUMES if device.tiny else VOLUMES)):
+        yield from (Setting(edge=edge, batch=batch, precision=device.precisions[0], axes=axes) for edge, batch in sizes.items())
 
 
 def row(setting: Setting, device: Device, clock: Clock) -> tuple[str, ...]:
@@ -99,7 +113,7 @@ def row(setting: Setting, device: Device, clock: Clock) -> tuple[str, ...]:
     except Exception as error:
         # One setting must not cost the others.
         return cells(setting, f"failed: {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}")
-    flops = step_flops(setting.edge, setting.batch, tiny=device.tiny) / median_s
+    flops = step_flops(setting.edge, setting.batch, axes=setting.axes, tiny=device.tiny) / median_s
     peak = device.peak_flops(setting.precision)
     share = "" if peak is None else f"{flops / peak:.0%}"
     figures = (f"{setting.batch / median_s:.1f}", f"{flops / 1e12:.1f}", share, f"{allocated / GIB:.2f}")
@@ -109,7 +123,7 @@ def row(setting: Setting, device: Device, clock: Clock) -> tuple[str, ...]:
 def cells(setting: Setting, result: str, *figures: str) -> tuple[str, ...]:
     """A row of the table."""
     what = (
-        "nnU-Net's plain" if setting.plain else "ours", f"{setting.edge} x {setting.edge}", str(setting.batch), setting.precision,
+        "nnU-Net's plain" if setting.plain else "ours", " x ".join(map(str, setting.patch)), str(setting.batch), setting.precision,
         "channels_last" if setting.channels_last else "contiguous", "batch_norm, each sample" if setting.per_sample else "instance_norm",
         "on" if setting.benchmark else "off", "yes" if setting.compiled else "no", result, *figures,
     )  # fmt: skip
@@ -148,7 +162,7 @@ def timed(step: Callable[[], object], device: Device) -> float:
 
 def stage_of(setting: Setting, device: Device) -> Stage:
     """Its net and recipe; 29 overlapping classes."""
-    return stage((setting.edge, setting.edge), setting.batch, classes=3 if device.tiny else 29, precision=setting.precision)
+    return stage(setting.patch, setting.batch, classes=3 if device.tiny else 29, precision=setting.precision)
 
 
 def build(setting: Setting, device: Device) -> Callable[[], object]:
@@ -199,9 +213,9 @@ def lay_out(learner: Learner, setting: Setting, given: Stage) -> None:
 
 
 @lru_cache
-def step_flops(edge: int, batch: int, *, tiny: bool) -> int:
+def step_flops(edge: int, batch: int, *, axes: int = 2, tiny: bool) -> int:
     """Floating-point operations of the convolutions of a step, forward and backward, counted on tensors without data."""
-    given = stage((edge, edge), batch, classes=3 if tiny else 29)
+    given = stage((edge,) * axes, batch, classes=3 if tiny else 29)
     net = NETS["unet"](given.network).to("meta")
     choose_kernels(net, "cuda")
     with FlopCounterMode(display=False) as counter:

@@ -26,11 +26,14 @@ from autoseg.plan import Stage
 from autoseg.step import Reading, build_learner, read_later, training_step
 from benchmarks.clock import Clock
 from benchmarks.devices import Device, profiled_busy
-from benchmarks.gpu_steps import SIZES, TINY_SIZES
+from benchmarks.gpu_steps import sized
 from benchmarks.stages import stage
 
 HEAD = ("patch", "batch", "precision", "cases", "ms a step", "images/s", "waiting for data, ms", "waiting, share", "GPU busy", "by")
-WORKERS, NUM_CASES, EDGE, TINY_EDGE, NUM_SETS = 2, 8, 2048, 24, 30
+WORKERS, NUM_CASES, NUM_SETS = 2, 8, 30
+#: Of the cases, by their number of axes.
+SHAPES: dict[int, tuple[int, ...]] = {2: (2048, 2048), 3: (192, 256, 256)}
+TINY_SHAPES: dict[int, tuple[int, ...]] = {2: (24, 24), 3: (12, 10, 14)}
 WARM_UP_STEPS, LEAST_STEPS, TIMED_S, PROFILED_STEPS = 5, 5, 4.0, 5
 
 #: Reads a batch of raw samples by its number.
@@ -39,7 +42,7 @@ Read = Callable[[int], list[RawSample]]
 
 @dataclass(frozen=True, kw_only=True)
 class StoredCases:
-    """Cases that are read by slices: images (1, Y, X) and code maps (Y, X), and where they lie, in words."""
+    """Cases that are read by slices: images (1, (Z,) Y, X) and code maps ((Z,) Y, X), and where they lie, in words."""
 
     images: Sequence[Any]
     codes: Sequence[Any]
@@ -47,28 +50,33 @@ class StoredCases:
 
 
 def rows(device: Device, clock: Clock) -> Iterator[tuple[str, ...]]:
-    """A row for each size, the largest first."""
+    """A row for each size, pictures first, the largest first."""
     with tempfile.TemporaryDirectory() as folder:
-        cases = store_cases(Path(folder), TINY_EDGE if device.tiny else EDGE)
-        for edge, batch in (TINY_SIZES if device.tiny else SIZES).items():
-            given = stage((edge, edge), batch, classes=3 if device.tiny else 29, precision=device.precisions[0])
-            what = (f"{edge} x {edge}", str(batch), given.precision, cases.says)
+        stored: dict[int, StoredCases] = {}
+        for size in sized(device):
+            axes = size.axes
+            if axes not in stored:
+                stored[axes] = store_cases(Path(folder) / str(axes), (TINY_SHAPES if device.tiny else SHAPES)[axes])
+            cases = stored[axes]
+            given = stage(size.patch, size.batch, classes=3 if device.tiny else 29, precision=size.precision)
+            what = (" x ".join(map(str, size.patch)), str(size.batch), given.precision, cases.says)
             yield what + (measure(given, cases, device) if clock.allows_another() else ("skipped: no time left", *[""] * 5))
 
 
-def store_cases(folder: Path, edge: int) -> StoredCases:
-    """Smooth bands with noise, and a code map of squares."""
+def store_cases(folder: Path, shape: tuple[int, ...]) -> StoredCases:
+    """Smooth bands with noise, and a code map of squares or cubes."""
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[:edge, :edge]
-    codes = ((y // 64 + x // 64) % NUM_SETS).astype(np.uint8)
+    places = np.indices(shape, np.int32)
+    codes = ((places // 64).sum(axis=0) % NUM_SETS).astype(np.uint8)
     images = []
     for shift in range(NUM_CASES):
-        bands = 120 + 80 * np.sin((y + x + 37 * shift) / 50)
+        bands = 120 + 80 * np.sin((places.sum(axis=0) + 37 * shift) / 50)
         images.append((bands + rng.normal(0, 6, bands.shape)).clip(0, 255).astype(np.uint8)[None])
     if not importlib.util.find_spec("blosc2"):
         return StoredCases(images=images, codes=[codes] * NUM_CASES, says="in memory")
     # Imported here: a bare machine has no blosc2.
     stored = importlib.import_module("autoseg.preprocess.stored_array")
+    folder.mkdir(exist_ok=True)
     for number, image in enumerate(images):
         stored.save_array(folder / f"image{number}.b2nd", image, stored.chunk_shape(image.shape, 1, sliced=False))
     stored.save_array(folder / "codes.b2nd", codes, stored.chunk_shape((1, *codes.shape), 1, sliced=False)[1:])

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import time
 from collections.abc import Callable
 from importlib import import_module
 from itertools import pairwise
@@ -48,7 +49,8 @@ def main() -> None:
     trained.add_argument("--epochs", type=int, required=True)
     trained.add_argument("--iterations", type=int, required=True, help="in an epoch")
     trained.add_argument("--seed", type=int, default=0)
-    trained.add_argument("--workers", type=int, default=0, help="processes that load; none: every draw follows from the seed; -1: nnU-Net's choice")
+    loading = "processes that load; none: every draw follows from the seed; -1: nnU-Net's own number"
+    trained.add_argument("--workers", type=int, default=0, help=loading)
     trained.add_argument("--no-validation", action="store_true", help="of whole images, at the end")
     given = parser.parse_args()
     places(given.folder, given.results, given.workers)
@@ -61,9 +63,8 @@ def places(folder: Path, results: Path | None, workers: int) -> None:
     for name, path in (("raw", folder.resolve() / "raw"), ("preprocessed", own / "preprocessed"), ("results", results or own / "results")):
         path.mkdir(parents=True, exist_ok=True)
         os.environ[f"nnUNet_{name}"] = str(path)
-    os.environ["nnUNet_def_n_proc"] = "1"
-    if workers >= 0:
-        os.environ["nnUNet_n_proc_DA"] = str(workers)
+    own_number = {} if workers < 0 else {"nnUNet_n_proc_DA": str(workers)}
+    os.environ.update(nnUNet_def_n_proc="1", **own_number)
 
 
 def preprocessed(given: argparse.Namespace) -> Path:
@@ -141,20 +142,38 @@ def train(given: argparse.Namespace) -> None:
     trainer.num_epochs, trainer.num_iterations_per_epoch = given.epochs, given.iterations
     trainer.num_val_iterations_per_epoch = max(1, given.iterations // STEPS_PER_VALIDATION_STEP)
     trainer.initialize()
+    seconds = dict.fromkeys(("train_step", "validation_step", "run_training", "perform_actual_validation"), 0.0)
+    for name in seconds:
+        setattr(trainer, name, timed(getattr(trainer, name), name, seconds))
     trainer.run_training()
-    save(trainer, given.results / "epochs.json")
+    save(trainer, given.results / "epochs.json", seconds)
     if not given.no_validation:
         trainer.perform_actual_validation()
+        save(trainer, given.results / "epochs.json", seconds)
 
 
-def save(trainer: Any, file: Path) -> None:
-    """How long its epochs took, and the size of its net."""
+def timed(function: Callable[..., Any], name: str, seconds: dict[str, float]) -> Callable[..., Any]:
+    """The same function; what its calls take is added to an entry of `seconds`."""
+
+    def run(*args: Any, **named: Any) -> Any:
+        begin = time.perf_counter()
+        try:
+            return function(*args, **named)
+        finally:
+            seconds[name] += time.perf_counter() - begin
+
+    return run
+
+
+def save(trainer: Any, file: Path, seconds: dict[str, float]) -> None:
+    """How long its epochs took, and its parts in all, and the size of its net."""
     begins = trainer.logger.get_value("epoch_start_timestamps", None)
     ends = trainer.logger.get_value("epoch_end_timestamps", None)
     # The trainer notes an epoch's end before it writes checkpoints and curves: what comes until the next begin. The last one has no next.
     found = {
         "epoch_s": [after - begin for begin, after in pairwise(begins)],
         "fixed_s": [after - end for end, after in zip(ends, begins[1:], strict=False)],
+        "seconds": seconds,
         "iterations": trainer.num_iterations_per_epoch,
         "validation_iterations": trainer.num_val_iterations_per_epoch,
         "parameters": sum(p.numel() for p in trainer.network.parameters()),

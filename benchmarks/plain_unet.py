@@ -1,4 +1,4 @@
-"""nnU-Net's plain 2D net and its training step in torch's own functions: what it would take on a device where nnU-Net is not installed.
+"""nnU-Net's plain net, 2D and 3D, and its training step in torch's own functions: what it would take on a device where nnU-Net is not installed.
 
 Topology, names of weights, loss for overlapping classes, optimizer and clipping are nnU-Net 2.8.1's (PlainConvUNet, DC_and_BCE_loss,
 nnUNetTrainer.train_step); a test loads the same weights into both nets and compares their outputs.
@@ -19,15 +19,18 @@ from autoseg.plan import Network
 
 MOMENTUM, WEIGHT_DECAY, RATE, CLIP_NORM = 0.99, 3e-5, 1e-2, 12.0
 SMOOTH = 1e-5
+#: Layers by the number of axes.
+CONV, UP_CONV = {2: nn.Conv2d, 3: nn.Conv3d}, {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
 class Block(nn.Module):
-    """Convolution with bias, InstanceNorm2d, LeakyReLU."""
+    """Convolution with bias, instance norm, LeakyReLU."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, stride: int, *, axes: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, 3, stride, 1)
-        self.norm = nn.InstanceNorm2d(channels_out, eps=1e-5, affine=True)
+        self.conv = CONV[axes](channels_in, channels_out, 3, stride, 1)
+        self.norm = NORM[axes](channels_out, eps=1e-5, affine=True)
         self.nonlin = nn.LeakyReLU(0.01, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,9 +42,9 @@ class Block(nn.Module):
 class Blocks(nn.Module):
     """Two of them, the first one strided."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, stride: int, *, axes: int) -> None:
         super().__init__()
-        self.convs = nn.Sequential(Block(channels_in, channels_out, stride), Block(channels_out, channels_out, 1))
+        self.convs = nn.Sequential(Block(channels_in, channels_out, stride, axes=axes), Block(channels_out, channels_out, 1, axes=axes))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, ...) -> (N, C_out, ...), strided."""
@@ -57,7 +60,8 @@ class Encoder(nn.Module):
         channels = (network.in_channels, *network.features)
         strides = [stride[0] for stride in network.strides]
         pairs = zip(channels[:-1], network.features, strides, strict=True)
-        self.stages = nn.Sequential(*(nn.Sequential(Blocks(before, after, stride)) for before, after, stride in pairs))
+        axes = network.num_axes
+        self.stages = nn.Sequential(*(nn.Sequential(Blocks(before, after, stride, axes=axes)) for before, after, stride in pairs))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, C, ...) -> a list of (N, C_i, ...)."""
@@ -74,9 +78,10 @@ class Decoder(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         pairs = list(pairwise(network.features[::-1]))
-        self.transpconvs = nn.ModuleList(nn.ConvTranspose2d(below, here, 2, 2) for below, here in pairs)
-        self.stages = nn.ModuleList(Blocks(2 * here, here, 1) for _, here in pairs)
-        self.seg_layers = nn.ModuleList(nn.Conv2d(here, network.num_heads, 1) for _, here in pairs)
+        axes = network.num_axes
+        self.transpconvs = nn.ModuleList(UP_CONV[axes](below, here, 2, 2) for below, here in pairs)
+        self.stages = nn.ModuleList(Blocks(2 * here, here, 1, axes=axes) for _, here in pairs)
+        self.seg_layers = nn.ModuleList(CONV[axes](here, network.num_heads, 1) for _, here in pairs)
 
     def forward(self, skips: list[Tensor]) -> list[Tensor]:
         """Features, finest first -> logits (N, H, ...), finest first."""
@@ -88,7 +93,7 @@ class Decoder(nn.Module):
 
 
 class PlainUNet(nn.Module):
-    """nnU-Net's PlainConvUNet with deep supervision; 3 x 3 kernels, strides of 2, two convolutions a stage."""
+    """nnU-Net's PlainConvUNet with deep supervision; kernels of 3, strides of 2, two convolutions a stage."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -112,7 +117,7 @@ def loss(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     total = torch.zeros((), device=targets[0].device)
     for weight, x, t in zip(weights, logits, targets, strict=False):
         p = torch.sigmoid(x)
-        axes = (0, 2, 3)
+        axes = (0, *range(2, x.ndim))
         shared, size = (p * t).sum(axes), p.sum(axes) + t.sum(axes)
         dice = (2 * shared + SMOOTH) / (size + SMOOTH).clamp(min=1e-8)
         total = total + weight / sum(weights) * (F.binary_cross_entropy_with_logits(x, t) - dice.mean())
@@ -134,7 +139,8 @@ class PlainStep:
     def __init__(self, network: Network, images: Tensor, masks: Tensor, *, half: bool) -> None:
         self.images, self.half, self.kind = images, half, images.device.type
         self.net: nn.Module = PlainUNet(network).to(images.device)
-        self.targets = [masks[:, :, :: 2**level, :: 2**level].contiguous() for level in range(len(network.features) - 1)]
+        axes = network.num_axes
+        self.targets = [masks[:, :, *[slice(None, None, 2**level)] * axes].contiguous() for level in range(len(network.features) - 1)]
         self.optimizer = torch.optim.SGD(self.net.parameters(), RATE, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
         self.scaler = torch.amp.GradScaler(self.kind, enabled=half)
 

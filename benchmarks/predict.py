@@ -3,7 +3,7 @@
     python -m benchmarks.predict time VENV            # one large image, softmax and sigmoid heads
     python -m benchmarks.predict many VENV            # small images, batched
     python -m benchmarks.predict classes | ensemble   # what classes and folds cost
-    python -m benchmarks.predict large --edge 20000   # memory of one image, mostly black
+    python -m benchmarks.predict large --edge 20000 --file deflate   # memory of one image, mostly black
     python -m benchmarks.predict fp32 WORKSPACE       # masks of trained folds, in bf16 from files, and in fp32
 
 VENV is an environment in which nnU-Net is installed. Both sides have the same architecture, step and flips; the numbers of tiles are
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import tifffile
 import torch
 from PIL import Image
 from scipy import ndimage
@@ -278,7 +279,17 @@ def costs(kinds: Sequence[tuple[str, dict[str, Any]]], rounds: int, *, edge: int
             side.end()
 
 
-def large(edge: int, classes: int) -> None:
+#: How a large image lies in its file: pillow's png, or what tifffile is told.
+FILES: dict[str, dict[str, Any]] = {
+    "png": {},
+    "tif": {},
+    "deflate": {"compression": "zlib", "predictor": True, "rowsperstrip": 16},
+    "lzw": {"compression": "lzw", "predictor": True, "tile": (512, 512)},
+    "jpeg": {"compression": "jpeg", "tile": (256, 256)},
+}
+
+
+def large(edge: int, classes: int, kind: str) -> None:
     """Peak memory of one large image, black but for 2048 x 2048 pixels in its middle: a net of full size computes the black tiles once."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
@@ -287,14 +298,17 @@ def large(edge: int, classes: int) -> None:
         (folder / "in").mkdir()
         with Image.open(path) as textured, Image.new("L", (edge, edge)) as picture:
             picture.paste(textured, ((edge - textured.width) // 2,) * 2)
-            picture.save(folder / "in" / path.name, compress_level=1)
+            if kind == "png":
+                picture.save(folder / "in" / path.name, compress_level=1)
+            else:
+                tifffile.imwrite(folder / "in" / path.with_suffix(".tif").name, np.asarray(picture), **FILES[kind])
         random_run(folder, 512, classes, exclusive=False)
         side = ours(folder, edge)
         describe("ours", side.about)
         start = pss_bytes(side.process.pid)
         look = Peak(side.process.pid)
         times = side.predict()
-        print(f"{edge} x {edge}, {classes} classes: {look.end() / MIB:.0f} MiB at the peak, {start / MIB:.0f} before, {times.whole:.0f} s")
+        print(f"{edge} x {edge}, {classes} classes, {kind}: {look.end() / MIB:.0f} MiB at the peak, {start / MIB:.0f} before, {times.whole:.0f} s")
         side.end()
 
 
@@ -353,6 +367,7 @@ def main() -> None:
     parser.add_argument("path", type=Path, nargs="?", help="with nnunetv2 in it, or a workspace")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--edge", type=int, default=2048)
+    parser.add_argument("--file", choices=FILES, default="png", help="of large")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--tta", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -371,7 +386,7 @@ def main() -> None:
         one: dict[str, Any] = {"classes": 29}
         costs([("1 fold", one), ("5 folds", one | {"folds": 5})], given.rounds, edge=1024, tta=True)
     elif given.what == "large":
-        large(given.edge, 30)
+        large(given.edge, 30, given.file)
     else:
         compare(given.path)
 

@@ -18,9 +18,13 @@ from autoseg.case import Case, Dataset
 from autoseg.io.cases import read_case
 from autoseg.io.layouts import read_dataset
 from autoseg.io.probabilities import write_probabilities
-from autoseg.labels import Mask
+from autoseg.labels import LabelSpace, Mask
+from autoseg.metrics.paired import Paired
+from autoseg.postprocess import Cleaning
+from autoseg.select.calibrating import weigh_case
 from autoseg.select.candidates import list_options
 from autoseg.select.counting import JudgedCase, Setup, Variant, count_dice, dice_curves, list_components
+from autoseg.select.selection import MemberRecord, Selection
 
 MEMBERS = 3
 
@@ -41,7 +45,20 @@ def main() -> None:
         report(f"{len(options)} combinations", partial(count_dice, setup, options), judged)
         report("256 thresholds", partial(dice_curves, setup, options[MEMBERS : MEMBERS + 1]), judged)
         report("components", partial(list_components, setup, [variant]), judged)
+        labels = LabelSpace(classes=raw.classes, exclusive=False)
+        report("expected Dice", partial(weigh_case, setup, selection_of(labels, variant), labels), judged)
     print(f"largest memory of the process, planting included: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
+
+
+def selection_of(labels: LabelSpace, variant: Variant) -> Selection:
+    """A variant with the largest component of every class."""
+    nothing = Paired(n=0, units=0)
+    return Selection(
+        dataset="HandBone", classes=labels.classes, exclusive=False, unit="pixel", rule="", num_cases=0, num_groups=0, num_folds=0,
+        members=tuple(MemberRecord(run=f"p/{m}", folds={"0": ""}, dice=0.0) for m in range(MEMBERS)), ensemble="soft vote",
+        combination=variant.combination, thresholds=variant.thresholds, cleanings=(Cleaning(largest=True),) * labels.num_classes,
+        tried=(), total=nothing,
+    )  # fmt: skip
 
 
 def report(what: str, task: Callable[[JudgedCase], object], judged: list[JudgedCase]) -> None:

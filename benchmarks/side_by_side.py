@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,28 +34,28 @@ class Bench:
     venv: Path | None = None
     threads: int = 1
 
-    def autoseg(self, dataset: str, what: str, *arguments: str, cores: Sequence[int] = ()) -> None:
-        """Run a command on a data set; what it says goes to a log named after `what`."""
+    def autoseg(self, dataset: str, what: str, *arguments: str, cores: Sequence[int] = ()) -> float:
+        """Run a command on a data set; what it says goes to a log named after `what`. The seconds it took."""
         where = ["-w", str(self.place.root), "-d", dataset]
-        self._call([sys.executable, "-m", "autoseg", *arguments, *where], f"{dataset}-{what}", cores)
+        return self._call([sys.executable, "-m", "autoseg", *arguments, *where], f"{dataset}-{what}", cores)
 
-    def nnunet(self, dataset: str, what: str, verb: str, *arguments: str, cores: Sequence[int] = ()) -> None:
-        """Run benchmarks/nnunet_train.py on a data set."""
+    def nnunet(self, dataset: str, what: str, verb: str, *arguments: str, cores: Sequence[int] = ()) -> float:
+        """Run benchmarks/nnunet_train.py on a data set; the seconds it took."""
         assert self.venv is not None
         command = [str(self.venv / "bin" / "python"), str(SCRIPT), verb, str(self.place.root), dataset, *arguments]
-        self._call(command, f"{dataset}-{what}", cores)
+        return self._call(command, f"{dataset}-{what}", cores)
 
-    def prepare_nnunet(self, dataset: str, patch: Sequence[int], batch: int) -> None:
+    def prepare_nnunet(self, dataset: str, patch: Sequence[int], batch: int, configuration: str = "2d") -> None:
         """nnU-Net's plan and prepared cases, on the folds of autoseg's splits; once."""
         done = self.place.root / "nnunet" / f"{dataset}.done"
         if done.is_file():
             return
         sizes = ["--patch", *map(str, patch), "--batch", str(batch), "--splits", str(self.place.splits_file(dataset))]
-        self.nnunet(dataset, "nnunet-prepare", "prepare", *sizes)
+        self.nnunet(dataset, "nnunet-prepare", "prepare", "--configuration", configuration, *sizes)
         done.touch()
 
-    def _call(self, command: list[str], name: str, cores: Sequence[int]) -> None:
-        """Run to the end.
+    def _call(self, command: list[str], name: str, cores: Sequence[int]) -> float:
+        """Run to the end; the seconds it took.
 
         Raises
         ------
@@ -65,22 +66,24 @@ class Bench:
         log.parent.mkdir(parents=True, exist_ok=True)
         pinned = ["taskset", "-c", ",".join(map(str, cores))] if cores else []
         environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)}
+        begin = time.monotonic()
         with log.open("a", encoding="utf-8") as file:
             done = subprocess.run([*pinned, *command], env=environment, stdout=file, stderr=subprocess.STDOUT, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command[:6])} ... failed with exit code {done.returncode}; what it said stands in {log}")
+        return time.monotonic() - begin
 
 
-def settings(**fields: object) -> list[str]:
-    """Options of plan_and_preprocess that set fields of the 2D stage; a sequence is written with commas."""
+def settings(stage: str = "2d", /, **fields: object) -> list[str]:
+    """Options of plan_and_preprocess that set fields of a stage; a sequence is written with commas."""
     written = {name: ",".join(map(str, value)) if isinstance(value, tuple) else value for name, value in fields.items()}
-    return [word for name, value in written.items() for word in ("--set", f"2d.{name}={value}")]
+    return [word for name, value in written.items() for word in ("--set", f"{stage}.{name}={value}")]
 
 
-def differences(plan: Plan, nnunet_plans: dict[str, object]) -> list[str]:
+def differences(plan: Plan, nnunet_plans: dict[str, object], configuration: str = "2d") -> list[str]:
     """What the two nets do not share, a sentence each: stages, features, strides, kernels, convolutions, patch, batch."""
-    stage: Stage = plan.stages["2d"]
-    theirs = nnunet_plans["configurations"]["2d"]  # type: ignore[index]
+    stage: Stage = plan.stages[configuration]
+    theirs = nnunet_plans["configurations"][configuration]  # type: ignore[index]
     net = theirs["architecture"]["arch_kwargs"]
     ours = {"features": stage.network.features, "strides": stage.network.strides, "kernels": stage.network.kernels}
     ours |= {"convolutions": (stage.network.convs,) * len(stage.network.features), "patch": stage.patch, "batch": (stage.batch,)}

@@ -157,7 +157,7 @@ def _cannot_split(fingerprint: Fingerprint, groups: Sequence[Sequence[str]]) -> 
 def _describe(folds: Sequence[Fold], count: int, asked: int) -> str:
     sizes = sorted({len(fold.val) for fold in folds})
     fewer = "" if count == asked else f" ({asked} asked for, but there are only {count} groups)"
-    return f"{count} folds{fewer} of {' to '.join(map(str, sizes[:: max(1, len(sizes) - 1)]))} cases"
+    return f"{count} folds{fewer} of {' to '.join(map(str, sizes[:: max(1, len(sizes) - 1)]))} case{'' if sizes == [1] else 's'}"
 
 
 def missing_classes(folds: Sequence[Fold], fingerprint: Fingerprint) -> str:

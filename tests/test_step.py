@@ -4,6 +4,7 @@ import ctypes
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from autoseg.step import (
     arrange,
     arrange_loss,
     build_learner,
+    give_back_freed_memory,
     is_out_of_memory,
     keep_freed_memory,
     memory_format,
@@ -207,6 +209,24 @@ def test_large_tensors_are_not_mapped_once_memory_is_kept() -> None:
     large = [torch.zeros(2**24) for _ in range(3)]
     assert mapped_blocks() <= before
     assert len(large) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="asks glibc to trim")
+def test_kept_memory_is_given_back_on_demand() -> None:
+    keep_freed_memory()
+    large = [torch.ones(2**24) for _ in range(3)]
+    assert large.pop() is not None
+    barrier = torch.ones(2**24)
+    large.clear()
+    held = resident_bytes()
+    give_back_freed_memory()
+    assert resident_bytes() < held - 2**27
+    assert barrier.all()
+
+
+def resident_bytes() -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return 1024 * int(line.split()[1])
 
 
 class MallInfo(ctypes.Structure):

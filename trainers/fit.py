@@ -137,12 +137,12 @@ class Fit:
         bad = progress.skipped_in_a_row
         if not bad or asdict(progress) == self._saved:
             return True
+        why = f"the losses of the last {bad} steps were not finite" if bad > 1 else "the loss of the last step was not finite"
         if self._readings.samples and self._is_sound():
-            text = f"the loss of the last {bad} step{'s were' if bad > 1 else ' was'} not finite; what was learned before them stands"
-            logger.warning("%s", text)
+            logger.warning("%s; what was learned before stands", why)
             progress.skipped_in_a_row = 0
             return True
-        self._go_back(f"the loss of the last {bad} step{'s were' if bad > 1 else ' was'} not finite")
+        self._go_back(why)
         if not self.progress.iteration and self._is_over():
             raise RunError(f"{self.run.path}: no loss was finite, and no time is left. {what_helps(progress)}")
         return self._is_over()

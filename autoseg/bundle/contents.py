@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from autoseg.bundle.manifest import CONFIDENCE, METRICS, BundledModel
+from autoseg.bundle.manifest import CONFIDENCE, METRICS, SELECTION, BundledModel
 from autoseg.checkpoint import Checkpoint, load_checkpoint, read_previous_stage
 from autoseg.errors import FileFormatError
 from autoseg.evaluate.calibration import read_calibration
@@ -18,7 +18,7 @@ from autoseg.infer.load import find_previous
 from autoseg.infer.record import checksum
 from autoseg.io.json_files import to_json
 from autoseg.plan import Plan
-from autoseg.select.selection import Selection
+from autoseg.select.selection import Selected, Selection
 
 Progress = Callable[[int, int], None]
 
@@ -142,11 +142,39 @@ def collect_models(
     return tuple(reversed(models)), plan.dataset
 
 
-def add_extras(choice: Choice, add: Callable[[str, bytes], object]) -> None:
-    """Add what goes along with the nets: the folds' scores and, if the run has one, the calibration of its expected Dice."""
-    add(METRICS, to_json(shared_metrics(choice.folds)).encode())
-    if (calibration := read_calibration(choice.run)) is not None:
-        add(CONFIDENCE, to_json(calibration).encode())
+def collect_all(
+    source: Choice | Selected,
+    add: Callable[[str, bytes], object],
+    add_net: Callable[[str, Checkpoint, str], str],
+    progress: Progress | None,
+) -> tuple[tuple[BundledModel, ...], str]:
+    """`collect_models` of a run, or of each member of a selection in folders 0-STAGE, 1-STAGE; and what goes along with the nets.
+
+    That is the folds' scores; of a run the calibration of its expected Dice, if it has one; of a selection what was chosen.
+    """
+    if isinstance(source, Choice):
+        found = collect_models(source, add, add_net, progress)
+        add(METRICS, to_json(shared_metrics(source.folds)).encode())
+        if (calibration := read_calibration(source.run)) is not None:
+            add(CONFIDENCE, to_json(calibration).encode())
+        return found
+    models: list[BundledModel] = []
+    choices = source.choices()
+    counts, dataset = list(map(count_nets, choices)), ""
+    for place, choice in enumerate(choices):
+        before = sum(counts[:place])
+
+        def tell(done: int, total: int, before: int = before) -> None:
+            if progress is not None:
+                progress(before + done, max(before + total, sum(counts)))
+
+        prefix = "" if len(choices) == 1 else f"{place}-"
+        member, dataset = collect_models(choice, add, add_net, tell, prefix=prefix)
+        models += member
+    checkpoints = {f"{choice.run.parent.name}/{choice.run.name}/{f}": path for choice in choices for f, path in choice.folds.items()}
+    add(METRICS, to_json(shared_metrics(checkpoints)).encode())
+    add(SELECTION, to_json(shared_selection(source.selection)).encode())
+    return tuple(models), dataset
 
 
 def count_nets(choice: Choice) -> int:

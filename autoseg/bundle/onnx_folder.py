@@ -13,22 +13,23 @@ from torch import nn
 
 from autoseg import __version__
 from autoseg.bundle.archive import check_files
-from autoseg.bundle.contents import Progress, add_extras, collect_models
+from autoseg.bundle.contents import Progress, collect_all
 from autoseg.bundle.limits import checked_plan
-from autoseg.bundle.manifest import CONFIDENCE, FORMAT, MANIFEST, BundledModel, FileFacts, Manifest, parse_manifest
+from autoseg.bundle.manifest import FORMAT, MANIFEST, BundledModel, FileFacts, Manifest, parse_manifest
 from autoseg.bundle.onnx_export import check_export, export_net
 from autoseg.bundle.onnx_net import OnnxNet
-from autoseg.bundle.read import choose_nets, join_previous, origin_of, read_confidence
+from autoseg.bundle.read import Bundle, join_models, join_previous
 from autoseg.checkpoint import Checkpoint
 from autoseg.errors import FileFormatError, UsageError
 from autoseg.infer.case import Model
 from autoseg.infer.folds import Choice
-from autoseg.infer.load import Loaded, Origin
+from autoseg.infer.load import Loaded
 from autoseg.infer.nets import load_net, plan_window
 from autoseg.infer.record import checksum, checksums
 from autoseg.io.atomic import write_bytes
 from autoseg.io.json_files import to_json
 from autoseg.nets import UNet
+from autoseg.select.selection import Selected
 
 
 def is_onnx_folder(path: Path) -> bool:
@@ -55,8 +56,10 @@ def is_current(folder: Path, choice: Choice) -> bool:
     return manifest.made_by == __version__ and manifest.last.checkpoints == checksums(choice.folds)
 
 
-def write_onnx(folder: Path, choice: Choice, progress: Progress | None = None, *, overwrite: bool = False) -> tuple[Manifest, float]:
-    """Write the nets of a prediction as ONNX files, each compared with torch.
+def write_onnx(
+    folder: Path, source: Choice | Selected, progress: Progress | None = None, *, overwrite: bool = False
+) -> tuple[Manifest, float]:
+    """Write the nets of a prediction, of a run or of all members of a selection, as ONNX files, each compared with torch.
 
     Nets that are there, from the same checkpoints, are kept; bundle.json comes last: with it the folder is whole.
 
@@ -75,8 +78,7 @@ def write_onnx(folder: Path, choice: Choice, progress: Progress | None = None, *
     """
     earlier = _earlier(folder)
     writer = _Writer(folder, {} if overwrite or earlier is None else _nets_by_checkpoint(earlier))
-    models, dataset = collect_models(choice, writer.add, writer.add_net, progress)
-    add_extras(choice, writer.add)
+    models, dataset = collect_all(source, writer.add, writer.add_net, progress)
     files = dict(sorted(writer.files.items()))
     manifest = Manifest(format=FORMAT, made_by=__version__, dataset=dataset, weights="onnx", models=models, files=files)
     write_bytes(folder / MANIFEST, to_json(manifest).encode())
@@ -111,23 +113,17 @@ class _Writer:
         return file
 
 
-def load_onnx(
-    folder: Path, device: torch.device, *, folds: Sequence[str] | None = None, tta: bool = True, step: float = 0.5
-) -> tuple[Loaded, Origin]:
-    """The model in a folder of ONNX files; arguments and errors as of `read.load_bundle`.
+def load_onnx(folder: Path, device: torch.device, *, folds: Sequence[str] | None = None, tta: bool = True, step: float = 0.5) -> Bundle:
+    """What a folder of ONNX files holds; arguments and errors as of `read.load_bundle`.
 
     onnxruntime builds whatever graph the files hold: take them from people you trust.
     """
     manifest = read_manifest(folder)
-    loaded: Loaded | None = None
-    for model in manifest.models:
-        chosen = choose_nets(model, folds if model is manifest.last else None, folder)
-        loaded = _load_model(folder, manifest, model, chosen, loaded, device, tta=tta, step=step)
-    assert loaded is not None, "a manifest has at least one model"
-    if len(manifest.models) > 1 and loaded.model.previous is None:
-        raise FileFormatError(f"{folder} holds {len(manifest.models)} models that do not belong together")
-    text = _read(folder, manifest, CONFIDENCE).decode() if CONFIDENCE in manifest.files else None
-    return loaded, origin_of(manifest.last, tuple(chosen), read_confidence(text, loaded.plan, folder))
+
+    def load(model: BundledModel, chosen: dict[str, str], previous: Loaded | None) -> Loaded:
+        return _load_model(folder, manifest, model, chosen, previous, device, tta=tta, step=step)
+
+    return join_models(folder, manifest, lambda name: _read(folder, manifest, name).decode(), load, folds=folds)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from autoseg.bundle.archive import Archive, open_archive
 from autoseg.bundle.limits import checked_plan
-from autoseg.bundle.manifest import CONFIDENCE, SELECTION, BundledModel
+from autoseg.bundle.manifest import CONFIDENCE, SELECTION, BundledModel, Manifest
 from autoseg.bundle.weights import check_size, decode_weights, net_shapes
 from autoseg.checkpoint import Checkpoint
 from autoseg.errors import FileFormatError, UsageError
@@ -58,28 +58,60 @@ def load_bundle(path: Path, device: torch.device, *, folds: Sequence[str] | None
         manifest = archive.manifest
         if manifest.weights != "safetensors":
             raise FileFormatError(f"{path} holds {manifest.weights} files, which are read from a folder: unpack it and name the folder")
-        selection = None
-        if SELECTION in manifest.files:
-            selection = from_json(archive.read_text(SELECTION), Selection, source=f"{SELECTION} in {path}")
-            if folds is not None:
-                raise UsageError(f"--folds: {path} is what autoseg select chose of several folds, which predict together; leave it out.")
-        loaded: list[Loaded] = []
-        ends: list[BundledModel] = []
-        for model in manifest.models:
-            chosen = choose_nets(model, folds if model is manifest.last else None, path)
-            one = _load_model(archive, model, chosen, loaded[-1] if loaded else None, device, tta=tta, step=step)
-            if one.model.previous is not None:  # the one before was its first stage
-                loaded.pop()
-                ends.pop()
-            loaded.append(one)
-            ends.append(model)
-        if selection is not None:
-            _check_members(selection, ends, path)
-            return Bundle(members=tuple(loaded), origin=Selected(results=path, selection=selection).origin(), selection=selection)
-        if len(loaded) > 1:
-            raise FileFormatError(f"{path} holds {len(loaded)} models and no {SELECTION}, which says how they predict together")
-        text = archive.read_text(CONFIDENCE) if CONFIDENCE in manifest.files else None
-        return Bundle(members=(one,), origin=origin_of(model, tuple(chosen), read_confidence(text, one.plan, path)))
+
+        def load(model: BundledModel, chosen: dict[str, str], previous: Loaded | None) -> Loaded:
+            return _load_model(archive, model, chosen, previous, device, tta=tta, step=step)
+
+        return join_models(path, manifest, archive.read_text, load, folds=folds)
+
+
+def join_models(
+    path: Path,
+    manifest: Manifest,
+    read_text: Callable[[str], str],
+    load: Callable[[BundledModel, dict[str, str], Loaded | None], Loaded],
+    *,
+    folds: Sequence[str] | None,
+) -> Bundle:
+    """The models of an export as they predict together.
+
+    Parameters
+    ----------
+    path : Path
+        Of the export, for messages.
+    manifest : Manifest
+    read_text : callable(file) -> str
+    load : callable(model, fold -> file, the model before it) -> Loaded
+    folds : sequence of str, optional
+        Of the last model; all if not given.
+
+    Raises
+    ------
+    FileFormatError, UsageError
+        As `load_bundle` raises them.
+    """
+    selection = None
+    if SELECTION in manifest.files:
+        selection = from_json(read_text(SELECTION), Selection, source=f"{SELECTION} in {path}")
+        if folds is not None:
+            raise UsageError(f"--folds: {path} is what autoseg select chose of several folds, which predict together; leave it out.")
+    loaded: list[Loaded] = []
+    ends: list[BundledModel] = []
+    for model in manifest.models:
+        chosen = choose_nets(model, folds if model is manifest.last else None, path)
+        one = load(model, chosen, loaded[-1] if loaded else None)
+        if one.model.previous is not None:  # the one before was its first stage
+            loaded.pop()
+            ends.pop()
+        loaded.append(one)
+        ends.append(model)
+    if selection is not None:
+        _check_members(selection, ends, path)
+        return Bundle(members=tuple(loaded), origin=Selected(results=path, selection=selection).origin(), selection=selection)
+    if len(loaded) > 1:
+        raise FileFormatError(f"{path} holds {len(loaded)} models and no {SELECTION}, which says how they predict together")
+    text = read_text(CONFIDENCE) if CONFIDENCE in manifest.files else None
+    return Bundle(members=(one,), origin=origin_of(model, tuple(chosen), read_confidence(text, one.plan, path)))
 
 
 def _check_members(selection: Selection, ends: Sequence[BundledModel], path: Path) -> None:

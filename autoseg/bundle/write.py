@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from autoseg import __version__
-from autoseg.bundle.contents import Progress, add_extras, collect_models, count_nets, shared_metrics, shared_selection
-from autoseg.bundle.manifest import FORMAT, MANIFEST, METRICS, SELECTION, BundledModel, FileFacts, Manifest
+from autoseg.bundle.contents import Progress, collect_all
+from autoseg.bundle.manifest import FORMAT, MANIFEST, FileFacts, Manifest
 from autoseg.bundle.weights import encode_weights
 from autoseg.checkpoint import Checkpoint
 from autoseg.infer.folds import Choice
@@ -41,15 +40,7 @@ def write_bundle(path: Path, source: Choice | Selected, progress: Progress | Non
     """
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         writer = _Writer(archive)
-        models, dataset = writer.add_all((source,) if isinstance(source, Choice) else source.choices(), progress)
-        if isinstance(source, Choice):
-            add_extras(source, writer.add)
-        else:
-            checkpoints = {
-                f"{choice.run.parent.name}/{choice.run.name}/{f}": path for choice in source.choices() for f, path in choice.folds.items()
-            }
-            writer.add(METRICS, to_json(shared_metrics(checkpoints)).encode())
-            writer.add(SELECTION, to_json(shared_selection(source.selection)).encode())
+        models, dataset = collect_all(source, writer.add, writer.add_net, progress)
         manifest = Manifest(
             format=FORMAT,
             made_by=__version__,
@@ -68,22 +59,6 @@ class _Writer:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self.archive = archive
         self.files: dict[str, FileFacts] = {}
-
-    def add_all(self, choices: Sequence[Choice], progress: Progress | None) -> tuple[tuple[BundledModel, ...], str]:
-        """The nets of each; of several in folders 0-STAGE, 1-STAGE. Gives the models and the data set's name."""
-        models: list[BundledModel] = []
-        counts, dataset = list(map(count_nets, choices)), ""
-        for place, choice in enumerate(choices):
-            before = sum(counts[:place])
-
-            def tell(done: int, total: int, before: int = before) -> None:
-                if progress is not None:
-                    progress(before + done, max(before + total, sum(counts)))
-
-            prefix = "" if len(choices) == 1 else f"{place}-"
-            found, dataset = collect_models(choice, self.add, self.add_net, tell, prefix=prefix)
-            models += found
-        return tuple(models), dataset
 
     def add(self, name: str, data: bytes) -> None:
         info = zipfile.ZipInfo(name, EPOCH)

@@ -58,6 +58,9 @@ NO_MEMORY_LEFT = (
 
 def main() -> None:
     """The entry point: an AutosegError becomes one message and an exit code."""
+    if sys.platform == "win32":
+        click.echo("Error: autoseg runs on Linux and macOS; on Windows, install and run it in WSL (wsl --install).", err=True)
+        sys.exit(2)
     # Typed before the command or, as one does after an error, at the end of the line.
     debug = "--debug" in sys.argv[1:]
     arguments = [word for word in sys.argv[1:] if word != "--debug"]

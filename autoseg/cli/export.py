@@ -29,8 +29,9 @@ Examples:
 @click.command(name="export", epilog=EPILOG)
 @dataset_option
 @click.option(
-    "-o", "--output", type=PATH, metavar="PATH", help="The file, or with --onnx the folder.  [default: NAME.zip; in the run's folder]"
-)
+    "-o", "--output", type=PATH, metavar="PATH",
+    help="The file, or with --onnx the folder.  [default: NAME.zip; in the run's folder; of a selection NAME-onnx]"
+)  # fmt: skip
 @click.option("--onnx", is_flag=True, help="ONNX files for any image size, in fp32; needs autoseg[export].")
 @click.option("--folds", metavar="FOLDS", help="These folds only: fold0..4, fold0,2.  [default: all finished ones]")
 @click.option("--config", metavar="CONFIG", shell_complete=complete.configs, help="Configuration, if several are trained.")
@@ -57,17 +58,22 @@ def command(
     from autoseg.infer.folds import Choice
 
     asked = {"--plan": plan_name, "--config": config, "--trainer": trainer, "--folds": folds, "--no-selection": no_selection or None}
-    choice = choose_selected(place, folder.name, {**asked, "--onnx": onnx or None})
+    choice = choose_selected(place, folder.name, asked)
     if choice is not None and not isinstance(choice, Choice):
         click.echo(f"Exporting {choice.selection.summary()} (selection.json)")
-        _export_bundle(choice, output or Path(f"{folder.name}.zip"), overwrite=overwrite)
+        if onnx:
+            _export_onnx(choice, output or Path(f"{folder.name}-onnx"), overwrite=overwrite)
+        else:
+            _export_bundle(choice, output or Path(f"{folder.name}.zip"), overwrite=overwrite)
         return
     choice = choice or choose(place, folder.name, plan_name, config, trainer, ensemble=folds is None, folds=folds)
     click.echo(f"Exporting {choice.run.name}, {choice.note}")
     if folds is None:
         calibrate_first(choice, tta=True)
     if onnx:
-        _export_onnx(choice, output, overwrite=overwrite)
+        from autoseg.bundle.onnx_folder import onnx_folder
+
+        _export_onnx(choice, output or onnx_folder(choice), overwrite=overwrite)
     else:
         _export_bundle(choice, output or Path(f"{folder.name}.zip"), overwrite=overwrite)
 
@@ -117,14 +123,13 @@ def _holds(path: Path, source: Choice | Selected) -> bool:
     return found == (origin.run, origin.folds, __version__, None)
 
 
-def _export_onnx(choice: Choice, folder: Path | None, *, overwrite: bool) -> None:
-    from autoseg.bundle.onnx_folder import onnx_folder, write_onnx
+def _export_onnx(source: Choice | Selected, folder: Path, *, overwrite: bool) -> None:
+    from autoseg.bundle.onnx_folder import write_onnx
 
-    folder = folder or onnx_folder(choice)
     if folder.is_file():
         raise UsageError(f"-o {folder}: is a file; --onnx writes a folder.")
     with Bar("Exporting", "net") as bar:
-        manifest, difference = write_onnx(folder, choice, bar, overwrite=overwrite)
+        manifest, difference = write_onnx(folder, source, bar, overwrite=overwrite)
     total = sum(facts.bytes for facts in manifest.files.values())
     compared = f"; logits differ from torch's by {difference:.0e} of the largest at most" if difference else ""
     click.echo(f"{folder}: {count(sum(len(model.nets) for model in manifest.models), 'net')}, {size(total)}{compared}")

@@ -91,6 +91,7 @@ The same command again continues what was stopped and skips what is done.
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     config: str,
     folds: tuple[str, ...],
     dataset: str | None,
@@ -326,4 +327,26 @@ def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None
         return
     more = f" (or first the other folds: autoseg train {job.config} {all_folds})" if 0 < missing < num_folds else ""
     which = "" if len(finished) == 1 else " --folds all" if "all" in summaries else " --ensemble"
-    click.echo(f"Next: autoseg predict{which}{plan}{more}")
+    if not (this_one := options_for(job, job.folder(next(iter(summaries))).path.parent)):
+        click.echo(f"Next: autoseg predict{which}{plan}{more}")
+    elif missing:
+        click.echo(f"Next: autoseg predict{which}{this_one}{plan}{more}")
+    else:
+        chosen = f"autoseg select{job.workspace.option}, then autoseg predict --ensemble{job.workspace.option}"
+        click.echo(f"Next: {chosen} (this run alone: autoseg predict{which}{this_one}{plan})")
+
+
+def options_for(job: Job, run: Path) -> str:
+    """The options, beside --plan, by which predict means this run and no other that is trained; none if there is no other."""
+    from autoseg.infer.folds import find_run
+
+    config, _, trainer = run.name.partition("-")
+    plan = {} if job.plan.name == "default" else {"plan": job.plan.name}
+    whole = {"config": config, "trainer": trainer}
+    for named in ({}, {"config": config}, whole, {"plan": job.plan.name, **whole}):
+        try:
+            if find_run(job.workspace.results(job.plan.dataset), **{**plan, **named}) == run:
+                break
+        except UsageError:
+            continue
+    return "".join(f" --{name} {shlex.quote(value)}" for name, value in named.items() if name not in plan)

@@ -7,6 +7,7 @@ Shapes: H heads (K classes, and the background before them if they are exclusive
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from autoseg.augment import Intensity
+from autoseg.geometry import Geometry
 from autoseg.infer.blend import Band
 from autoseg.infer.constant import KnownTiles
 from autoseg.infer.decide import Bytes, Kept, Room, decide
@@ -26,6 +28,10 @@ from autoseg.infer.window import Source, Window, predict_sources
 from autoseg.labels import LabelSpace
 from autoseg.plan import Plan
 from autoseg.preprocess.prepared import PreparedMeta
+from autoseg.step import give_back_freed_memory
+
+#: Pixels from which on freed memory is handed back.
+LARGE = 2**24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,6 +108,12 @@ class Item:
     previous: Bytes | None = None
 
 
+def tidy_after(geometry: Geometry) -> None:
+    """Let go of the memory that something of a large image took: open rows of gigabytes are not to lie beside its export."""
+    if math.prod(geometry.shape) >= LARGE:
+        give_back_freed_memory()
+
+
 def segment_all(
     model: Model, items: Sequence[Item], *, probabilities: Kept = False, room: Room | None = None
 ) -> Iterator[Segmentation]:
@@ -116,6 +128,7 @@ def segment_all(
         bands: Iterator[Band] = (band for _, band in group)
         bands = tally.watch(bands) if model.weighs else bands
         decided = decide(bands, model.labels, meta, probabilities=probabilities, thresholds=model.thresholds, room=room)
+        tidy_after(meta.geometry)
         yield Segmentation(
             labels=model.labels, geometry=meta.geometry, array=decided.array, probabilities=decided.probabilities, halves=decided.halves,
             sums=tally.sums,

@@ -13,7 +13,7 @@ from typing import Protocol
 from autoseg.case import Case, Dataset, LoadedCase
 from autoseg.errors import AutosegError
 from autoseg.infer.cascade import prepare_stages, segment_cases
-from autoseg.infer.case import Model
+from autoseg.infer.case import Model, tidy_after
 from autoseg.infer.claim import claimed
 from autoseg.infer.confidence import Calibration
 from autoseg.infer.decide import Kept
@@ -247,7 +247,10 @@ def _work(job: Job, target: Target, journal: Journal, cases: Sequence[Case]) -> 
 
 def _read(job: Job, case: Case) -> tuple[tuple[Prepared, ...], ...]:
     loaded = read_case(job.dataset, case, num_channels=len(job.plan.normalization), by_region=True)
-    return job.prepare(loaded)
+    prepared, geometry = job.prepare(loaded), loaded.geometry
+    del loaded
+    tidy_after(geometry)
+    return prepared
 
 
 def _reason(case: Case, error: Exception) -> str:

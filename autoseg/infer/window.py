@@ -182,6 +182,7 @@ def predict_sources(
         for (opened, start), tile in zip(chunk, results, strict=True):
             for band in opened.accumulator.add(start, tile):
                 yield opened.number, band
+            del tile  # of volumes a quarter of a gigabyte, while the next ones are computed
 
 
 def num_tiles(shape: Sequence[int], window: Window) -> int:

@@ -9,6 +9,7 @@ decides alone: one that was set, by a person or a time server, makes nobody dead
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import threading
@@ -20,11 +21,6 @@ from pathlib import Path
 
 from autoseg.errors import RunError
 from autoseg.io.processes import Process, is_gone, this_process
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock: the owner named in the file counts there
-    fcntl = None  # type: ignore[assignment]
 
 #: Seconds between two signs of life, and after which an owner on another machine that gave none counts as gone.
 SIGN_S, GONE_S = 20.0, 120.0
@@ -171,8 +167,6 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 
 def _try_lock(handle: int) -> bool:
     """False if another process has it; True if this one has it now, or the file system knows no locks."""
-    if fcntl is None:
-        return True
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -99,6 +99,7 @@ def read_volume(path: Path) -> Decoded:
     image = read_itk(path)
     array = channels_first(*itk_pixels(image, path))
     geometry = itk_geometry(image)
+    del image  # of a large volume half a gigabyte, before it is turned
     array = array.reshape(array.shape[0], *geometry.shape)
     orientation = orientation_of(geometry)
     if orientation.is_canonical:

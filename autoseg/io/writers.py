@@ -137,9 +137,18 @@ def write_array(path: Path, array: NDArray[Any], geometry: Geometry, *, like: Pa
     if placed is not None and like is not None and image_suffix(like) in (".nii", ".nii.gz"):
         nifti.graft_geometry(plain, like)
     if suffix == ".nii.gz":
-        # mtime 0: equal predictions are equal files.
-        path.write_bytes(gzip.compress(plain.read_bytes(), compresslevel=4, mtime=0))
+        _zip(plain, path)
         plain.unlink()
+
+
+def _zip(plain: Path, path: Path) -> None:
+    """Compress a file in pieces; without its name and time, so that equal predictions are equal files."""
+    with (
+        plain.open("rb") as source,
+        path.open("wb") as target,
+        gzip.GzipFile(filename="", mode="wb", fileobj=target, compresslevel=4, mtime=0) as stream,
+    ):
+        shutil.copyfileobj(source, stream, 2**22)
 
 
 def _placed_like(array: NDArray[Any], like: Path) -> sitk.Image | None:

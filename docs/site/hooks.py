@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 #: Files of the repository that are pages of the site, too, and the page that each one is. README.md is answered by index.md.
 ELSEWHERE = {"benchmarks/README.md": "measurements.md", "CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md"}
 PAGES = ELSEWHERE | {"README.md": "index.md"}
+#: What a browser would fetch from elsewhere by opening a page; a link may lead anywhere.
+FETCHED = re.compile(r"""<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*""" "")
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 
 
@@ -38,6 +40,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         markdown = markdown.replace(MARKER, reference(cli, "autoseg"))
     home = {page: source for source, page in ELSEWHERE.items()}.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     return relinked(markdown, home)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Nothing is fetched by opening a page."""
+    from mkdocs.exceptions import PluginError
+
+    if match := FETCHED.search(output):
+        raise PluginError(f"{page.file.src_uri} would fetch {match[0]}")
+    return output
 
 
 def relinked(markdown: str, source: str) -> str:

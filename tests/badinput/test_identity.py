@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 
 from autoseg.cli import cli
+from autoseg.io.images import read_image
 from autoseg.io.json_files import load_json
 from autoseg.io.pseudonyms import Salt, numbered
+from autoseg.io.writers import write_map
 from autoseg.planners.folds import Splits
 from tests.badinput.bad import ENSEMBLE, PLANNING, TRAIN
 from tests.cli.conftest import Autoseg
 from tests.io import dicom
-from tests.io.dicom import write_dicom
+from tests.io.dicom import write_dicom, write_series
 from tests.io.make import square, write_picture
 
 #: Whatever may name a person or a visit, with a value of its own that stands nowhere else.
@@ -145,3 +147,14 @@ def test_looking_at_a_data_set_leaves_no_salt(autoseg: Autoseg, planned: Path, t
     assert done.code == 0, done
     assert "Groups that no fold may split (persons): 3" in done.out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
+def test_maps_of_a_series_name_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    monkeypatch.setattr(dicom, "VR", {**dicom.VR, **{tag: vr for tag, (vr, _) in NAMING.items()}})
+    series = write_series(tmp_path / "ct", np.arange(4 * 5 * 6, dtype=np.uint16).reshape(4, 5, 6), tags(1))
+    assert all(needle.encode() in next(contents(series / "IM0001")) for needle in NEEDLES)
+    image = read_image([series])
+    out = tmp_path / f"out{suffix}"
+    write_map(out, image.array[0], image.geometry, like=series)
+    assert [needle for data in contents(out) for needle in NEEDLES if needle.encode() in data] == []

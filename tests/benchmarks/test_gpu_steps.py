@@ -18,9 +18,10 @@ ONE = Setting(edge=16, batch=2, precision="fp32")
 def test_everything_that_was_asked_for_is_measured() -> None:
     found = list(settings(Cuda(precisions=("bf16", "fp16", "fp32"))))
     assert len(set(found)) == len(found)
-    ours = {(one.edge, one.precision, one.channels_last) for one in found if not one.plain and not one.benchmark}
-    assert ours == {(e, p, c) for e in (512, 1024, 2048) for p in ("fp16", "bf16", "fp32") for c in (False, True)}
-    assert {(one.edge, one.precision) for one in found if one.plain} == {(e, "fp16") for e in (512, 1024, 2048)}
+    ours = {(one.patch, one.precision, one.channels_last) for one in found if not one.plain and not one.benchmark}
+    sizes = [(512, 512), (1024, 1024), (2048, 2048), (128, 128, 128)]
+    assert ours == {(size, p, c) for size in sizes for p in ("fp16", "bf16", "fp32") for c in (False, True)}
+    assert {(one.patch, one.precision) for one in found if one.plain} == {(size, "fp16") for size in sizes}
     assert found[0] == Setting(edge=2048, batch=1, precision="bf16")
     assert {one.precision for one in settings(Cuda(precisions=("fp16",)))} == {"fp16"}
 
@@ -33,6 +34,13 @@ def test_operations_of_convolutions() -> None:
     # Backward takes as much for the weights, and for the inputs but the image's, and for nothing else.
     first = 2 * 2 * 64 * 9 * 32
     assert step_flops(8, 2, tiny=True) == 3 * forward - first
+
+
+def test_operations_of_a_volume() -> None:
+    # The same in 8 x 8 x 8: kernels of 27, strides of 2 along three axes.
+    encoder = 512 * 27 * (1 * 32 + 32 * 32) + 64 * 27 * (32 * 64 + 64 * 64)
+    decoder = 512 * 64 * 32 + 512 * 27 * (64 * 32 + 32 * 32) + 512 * 32 * 3
+    assert step_flops(8, 1, axes=3, tiny=True) == 3 * 2 * (encoder + decoder) - 2 * 512 * 27 * 32
 
 
 def test_the_memory_format_and_norm_that_were_asked_for() -> None:
@@ -69,7 +77,7 @@ def test_a_row_that_failed_says_so(error: Exception, says: str, monkeypatch: pyt
 
 def test_a_row_in_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_steps, "measure", lambda setting, device: (0.5, 3 * 2**30))
-    monkeypatch.setattr(gpu_steps, "step_flops", lambda edge, batch, tiny: 10**13)
+    monkeypatch.setattr(gpu_steps, "step_flops", lambda edge, batch, axes, tiny: 10**13)
     setting = Setting(edge=16, batch=2, precision="fp16")
     found = dict(zip(HEAD, row(setting, Device(name="NVIDIA A100-SXM4-80GB"), Clock(60)), strict=True))
     # 20 TFLOP/s of 312.

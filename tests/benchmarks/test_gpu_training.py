@@ -31,7 +31,7 @@ def test_a_box_is_cut_with_the_mirror_beyond_the_border(start: tuple[int, int], 
 def test_samples_are_functions_of_their_number(compressed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not compressed:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    cases: StoredCases = store_cases(tmp_path, 24)
+    cases: StoredCases = store_cases(tmp_path, (24, 24))
     assert cases.says == ("compressed on disk" if compressed else "in memory")
     read = reader(GIVEN, cases)
     first, again, later = read(3), read(3), read(4)

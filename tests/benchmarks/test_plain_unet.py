@@ -10,14 +10,17 @@ from benchmarks.plain_unet import PlainStep, PlainUNet, loss
 from tests import small
 
 NETWORK = small.network(features=(4, 8, 12, 16), strides=((1, 1), *((2, 2),) * 3), kernels=((3, 3),) * 4, convs=2)
+SOLID = small.network(features=(4, 8, 12, 16), strides=((1,) * 3, *((2,) * 3,) * 3), kernels=((3,) * 3,) * 4, convs=2)
 
 
-def test_the_topology_is_ours() -> None:
+@pytest.mark.parametrize("shape", [(32, 24), (16, 24, 8)])
+def test_the_topology_is_ours(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    plain, ours = PlainUNet(NETWORK), build_unet(NETWORK)
+    network = NETWORK if len(shape) == 2 else SOLID
+    plain, ours = PlainUNet(network), build_unet(network)
     load_nnunet(ours, plain.state_dict())
     choose_kernels(ours, "cuda")
-    image = torch.randn(2, NETWORK.in_channels, 32, 24)
+    image = torch.randn(2, network.in_channels, *shape)
     theirs, found = plain(image), ours(image)
     # It has a head at the coarsest scale, too, whose loss weighs nothing.
     assert len(theirs) == len(found) + 1

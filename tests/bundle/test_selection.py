@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from autoseg.bundle.manifest import MANIFEST, SELECTION
+from autoseg.bundle.onnx_folder import write_onnx
 from autoseg.bundle.write import write_bundle
 from autoseg.ensemble import Combination
 from autoseg.errors import FileFormatError, UsageError
@@ -60,6 +61,26 @@ def test_members_predict_together_as_they_do_at_home(tmp_path: Path) -> None:
     assert b"PAT-4711" not in (tmp_path / "a.zip").read_bytes()
     with pytest.raises(UsageError, match="which predict together"):
         Predictor.load(tmp_path / "a.zip", ("0",))
+
+
+@pytest.mark.slow
+def test_members_as_onnx_files(tmp_path: Path) -> None:
+    """onnxruntime's nets under the same thresholds and cleanings: as its own of each run in the workspace, and close to torch's."""
+    source, folder = selected(tmp_path), tmp_path / "onnx"
+    manifest, difference = write_onnx(folder, source)
+    assert [(model.run, model.plan) for model in manifest.models] == [(RUNS[0], "0-2d/plan.json"), (RUNS[1], "1-2d/plan.json")]
+    assert len(list(folder.rglob("*.onnx"))) == 3
+    assert 0 < difference < 1e-3
+    assert "PAT-4711" not in (folder / SELECTION).read_text(encoding="utf-8")
+    there = Predictor.load(folder)
+    (array, probabilities), (_, torchs) = segmented(there), segmented(Predictor.from_selection(source))
+    for a, b in zip((array, probabilities), segmented(Predictor.from_selection(source, engine="onnx")), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.abs(probabilities.astype(int) - torchs).max() <= 1
+    assert there.record().engine == "onnx"
+    assert there.record().selection == source.selection.checksum()
+    with pytest.raises(UsageError, match="which predict together"):
+        Predictor.load(folder, ("0",))
 
 
 def test_a_cascade_among_the_members(tmp_path: Path) -> None:

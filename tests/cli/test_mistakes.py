@@ -1,6 +1,7 @@
 """What a person may get wrong: one message that says what to do, exit code 2, no traceback."""
 
 import shutil
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -188,3 +189,10 @@ def test_a_device_with_less_memory_than_the_plan_needs(planned: Path) -> None:
     check_memory(plan, "2d", needed, "cuda:0")
     with pytest.raises(DeviceError, match=r"cuda:0 has .* GiB. Plan for it: autoseg plan_and_preprocess"):
         check_memory(plan, "2d", needed - 1, "cuda:0")
+
+
+def test_windows_is_told_where_it_runs(autoseg: Autoseg, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    done = autoseg("check")
+    assert done.code == 2
+    assert done.err == "Error: autoseg runs on Linux and macOS; on Windows, install and run it in WSL (wsl --install).\n"

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from autoseg.augment.intensity import TRANSFORMS
 from autoseg.extensions import find, installed
 from autoseg.io.layouts import read_dataset
 from autoseg.losses import DeepSupervision
@@ -123,7 +124,7 @@ def test_the_net_sees_as_far_as_it_says(extras: Path) -> None:
     for parameter in net.parameters():
         torch.nn.init.ones_(parameter)
     image = torch.zeros(1, 1, 32, 32, requires_grad=True)
-    net(image)[0][0, 0, 16, 16].backward()  # type: ignore[no-untyped-call]
+    net(image)[0][0, 0, 16, 16].backward()
     assert image.grad is not None
     for axis in (0, 1):
         seen = image.grad[0, 0].sum(dim=axis).nonzero().flatten()
@@ -132,7 +133,7 @@ def test_the_net_sees_as_far_as_it_says(extras: Path) -> None:
 
 
 def test_the_transform_darkens_rows_and_repeats(extras: Path) -> None:
-    stripes = find("transforms", "stripes", {})
+    stripes = find("transforms", "stripes", TRANSFORMS)
     first, second = torch.zeros(1, 12, 12), torch.zeros(1, 12, 12)
     stripes(first, np.random.default_rng(3))
     stripes(second, np.random.default_rng(3))

@@ -16,7 +16,7 @@ from autoseg.io.interrupt import Interrupted
 from autoseg.losses import DeepSupervision
 from autoseg.recipe import OptimizerName
 from autoseg.step import Learner, build_learner, training_step
-from autoseg.trainers import fit, launch, readings, state
+from autoseg.trainers import fit, launch, readings
 from autoseg.trainers.clock import Clock
 from autoseg.trainers.fit import Fit
 from autoseg.trainers.run import RunFolder
@@ -146,7 +146,22 @@ def test_images_that_spoil_the_last_steps_do_not_undo_the_training(workspace: Pa
     assert (progress["went_back"], progress["iteration"], progress["skipped_in_a_row"]) == (0, 30, 0)
     assert finite(workspace)
     log = (run_of(workspace).path / "log.txt").read_text(encoding="utf-8")
-    assert "the loss of the last 3 steps were not finite; what was learned before them stands" in log
+    assert "the losses of the last 3 steps were not finite; what was learned before stands" in log
+
+
+def spoil_weights(monkeypatch: pytest.MonkeyPatch, begun: list[Fit], *, after: int) -> None:
+    """After a step, counted from 1 over all that are made, the weights are finite and give no image a finite loss: an update went wrong."""
+    steps = 0
+
+    def step(self: Screen, *arguments: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == after:
+            with torch.no_grad():
+                for parameter in begun[0].learner.net.parameters():
+                    parameter.fill_(3e38)
+
+    monkeypatch.setattr(Screen, "step", step)
 
 
 @pytest.mark.parametrize(("saved", "iteration"), [("never", 0), ("before", 25), ("after", 0), ("after the best", 20)])
@@ -158,17 +173,7 @@ def test_weights_that_spoil_the_last_steps_are_given_up(
     monkeypatch.setattr(Fit, "_due_s", lambda self, epoch_ends: -1.0 if self.progress.iteration in due else 1e9)
     dices = iter([0.1, 0.2, 0.3, 0.4] if saved == "after the best" else [])
     monkeypatch.setattr(launch, "quick_dice", lambda *arguments: next(dices, None))
-    begun, steps = capture(monkeypatch), 0
-
-    def step(self: Screen, *arguments: Any) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 27:
-            with torch.no_grad():  # an update that went wrong
-                for parameter in begun[0].learner.net.parameters():
-                    parameter.fill_(3e38)
-
-    monkeypatch.setattr(Screen, "step", step)
+    spoil_weights(monkeypatch, capture(monkeypatch), after=27)
     train(workspace)
     progress = last(workspace).progress
     assert (progress["went_back"], progress["lr_factor"], progress["iteration"]) == (1, 0.5, 30)
@@ -180,17 +185,16 @@ def test_weights_that_spoil_the_last_steps_are_given_up(
 def test_a_training_that_learned_nothing_does_not_end_well(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, set(range(1, 1000)))
     short = ["train", "2d", "fold0", "--epochs", "1", "--iterations-per-epoch", "4", "-w", str(workspace)]
-    with pytest.raises(RunError, match="the loss of the last 4 steps were not finite, at iteration 4 again and with 1/32 of the rate"):
+    with pytest.raises(RunError, match="the losses of the last 4 steps were not finite, at iteration 4 again and with 1/32 of the rate"):
         cli.main(short, standalone_mode=False)
 
 
 def test_where_no_time_is_left_the_last_checkpoint_stands(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "CHECKPOINT_EVERY_S", -1.0)
-    spoil(monkeypatch, set(range(9, 1000)))
-    monkeypatch.setattr(Fit, "_is_sound", lambda self: False)
+    monkeypatch.setattr(Fit, "_due_s", lambda self, epoch_ends: -1.0 if self.progress.iteration == 8 else 1e9)
+    begun = capture(monkeypatch)
+    spoil_weights(monkeypatch, begun, after=9)
     # The time is up after twelve steps.
     monkeypatch.setattr(Clock, "progress", lambda self, iteration: min(1.0, iteration / 12) if not begun[0].progress.went_back else 1.0)
-    begun = capture(monkeypatch)
     train(workspace)
     assert last(workspace).progress["iteration"] == 8
     assert run_of(workspace).summary.is_file()
@@ -224,10 +228,10 @@ def test_a_stop_among_them_keeps_the_last_good_state(workspace: Path, monkeypatc
 
 def scaled(monkeypatch: pytest.MonkeyPatch, overflowing: set[int]) -> None:
     """Train as in fp16 on CUDA, with a scaler; the gradients of some steps, counted from 1, are not finite at any scale."""
-    build, forward, num = state.build_learner, DeepSupervision.forward, 0
+    forward, num = DeepSupervision.forward, 0
 
     def built(*arguments: Any, **options: Any) -> Learner:
-        learner = build(*arguments, **options)
+        learner = build_learner(*arguments, **options)
         learner.scaler = torch.amp.GradScaler("cpu")
         return learner
 
@@ -237,10 +241,10 @@ def scaled(monkeypatch: pytest.MonkeyPatch, overflowing: set[int]) -> None:
         if type(loss) is torch.Tensor and loss.requires_grad:
             num += 1
             if num in overflowing:
-                loss.register_hook(lambda gradient: gradient * float("inf"))
+                loss.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
         return loss
 
-    monkeypatch.setattr(state, "build_learner", built)
+    monkeypatch.setattr("autoseg.trainers.state.build_learner", built)
     monkeypatch.setattr(DeepSupervision, "forward", spoiled)
 
 

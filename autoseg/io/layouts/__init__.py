@@ -13,6 +13,7 @@ from autoseg.io.layouts.coco import CocoLayout
 from autoseg.io.layouts.folders import FoldersLayout
 from autoseg.io.layouts.handbone import HandBoneLayout
 from autoseg.io.layouts.labelme import LabelMeLayout
+from autoseg.io.layouts.modality import dicom_channels
 from autoseg.io.layouts.patients import in_patients
 from autoseg.io.pseudonyms import Salt
 
@@ -62,4 +63,5 @@ def read_dataset(folder: Path, name: str | None = None, *, layout: str | None = 
         needs = "\n".join(f"  {key}: {reader.needs}" for key, reader in layouts.items())
         raise UsageError(f"{folder} {state}. A data set is a folder with one of:\n{needs}")
     dataset = layouts[chosen].read(folder, name or folder.resolve().name)
+    dataset = replace(dataset, channels=dicom_channels(dataset))
     return replace(dataset, train=in_patients(dataset.train, salt or Salt())) if layouts[chosen].asks_dicom(dataset) else dataset
