@@ -100,6 +100,6 @@ $(INSTALLED_TEST): $(INSTALLED)
 	$(INSTALL) --no-build-isolation --editable '.[docs,test]'
 	@touch $@
 
-pictures: $(INSTALLED_TEST) ## the pictures in README.md and docs/, from what `make demo` left; of the report if Chromium is here
+pictures: $(INSTALLED_TEST) ## the pictures in README.md and docs/: make pictures DEMO=../hands, after the tutorial; needs Chromium
 	@echo "== docs/images"
 	$(BIN)/python -m benchmarks.pictures $(DEMO)

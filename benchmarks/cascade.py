@@ -28,7 +28,7 @@ from autoseg.io.cases import read_case
 from autoseg.io.layouts import read_dataset
 from autoseg.workspace import Workspace
 from benchmarks.far_marks import CLASSES, write_dataset
-from benchmarks.side_by_side import Bench
+from benchmarks.side_by_side import Bench, settings
 
 GPU_MEMORY = "1.2"
 FULL, LOW, CASCADE = "3d_fullres", "3d_lowres", "3d_cascade_fullres"
@@ -75,7 +75,7 @@ def run(bench: Bench, seed: int, size: Size, cores: tuple[int, ...] = ()) -> Non
     name = dataset_name(seed)
     if not (bench.place.raw / name).is_dir():
         write_dataset(bench.place.raw / name, train=size.train, test=size.test, seed=seed)
-    bench.autoseg(name, "plan", "plan_and_preprocess", "--gpu-memory", GPU_MEMORY, *settings(size), cores=cores)
+    bench.autoseg(name, "plan", "plan_and_preprocess", "--gpu-memory", GPU_MEMORY, *options(size), cores=cores)
     for config, folds in ((LOW, "fold0..4"), (CASCADE, "fold0"), (FULL, "fold0")):
         bench.autoseg(name, config, "train", config, folds, "--device", "cpu", "--seed", str(seed), cores=cores)
     for arm in ARMS:
@@ -87,12 +87,12 @@ def dataset_name(seed: int) -> str:
     return f"FarMarks{seed}"
 
 
-def settings(size: Size) -> list[str]:
-    """Options of plan_and_preprocess."""
-    fields = {"network.features": ",".join(map(str, size.features)), "batch": size.batch, "iterations": size.iterations}
-    chosen = [f"{config}.{field}={value}" for config in (FULL, LOW, CASCADE) for field, value in fields.items()]
-    chosen += [f"{LOW}.spacing=2.5,2.5,2.5", f"{LOW}.patch=40,16,16"]
-    return ["--configs", f"{FULL},{CASCADE}", *(word for text in chosen for word in ("--set", text))]
+def options(size: Size) -> list[str]:
+    """Of plan_and_preprocess."""
+    common = {"network.features": size.features, "batch": size.batch, "iterations": size.iterations}
+    coarse = {"spacing": (2.5, 2.5, 2.5), "patch": (40, 16, 16)}
+    chosen = [*settings(FULL, **common), *settings(LOW, **common, **coarse), *settings(CASCADE, **common)]
+    return ["--configs", f"{FULL},{CASCADE}", *chosen]
 
 
 def scores_file(place: Workspace, seed: int, arm: str) -> Path:

@@ -69,7 +69,7 @@ PARTS: dict[str, Part] = {
     "prediction": Part(
         module="gpu_prediction",
         share=0.3,
-        says="A picture of 2048 x 2048 and a volume, 29 classes, from stored pixels to masks in the host's memory; accumulators on the device.",
+        says="A picture and a volume, 29 classes, from stored pixels to masks in the host's memory; accumulators on the device.",
     ),
     "training": Part(module="gpu_training", share=0.35, says="The whole loop: reading by two threads, augmentation, step."),
     "compile": Part(module="gpu_compile", share=1.0, says="The steps with torch.compile."),

@@ -33,7 +33,7 @@ HEAD = (
 #: Edge of the patch -> batch: 4 million pixels in each step, of pictures and of volumes.
 SIZES = {2048: 1, 1024: 4, 512: 16}
 VOLUMES = {128: 2}
-TINY_SIZES, TINY_VOLUMES = {16: 1}, {8: 1}
+TINY_SIZES, TINY_VOLUMES = {16: 1}, {16: 1}
 WARM_UP_STEPS, LEAST_STEPS, MOST_STEPS, TIMED_S = 3, 5, 30, 1.0
 
 

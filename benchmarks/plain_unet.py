@@ -1,4 +1,4 @@
-"""nnU-Net's plain net, 2D and 3D, and its training step in torch's own functions: what it would take on a device where nnU-Net is not installed.
+"""nnU-Net's plain net, 2D and 3D, and its training step in torch's own functions: what it takes on a device without nnU-Net.
 
 Topology, names of weights, loss for overlapping classes, optimizer and clipping are nnU-Net 2.8.1's (PlainConvUNet, DC_and_BCE_loss,
 nnUNetTrainer.train_step); a test loads the same weights into both nets and compares their outputs.

@@ -50,7 +50,6 @@ from autoseg.nets import build_unet
 from autoseg.plan import Normalization, Plan, Stage
 from autoseg.predictor import Predictor
 from autoseg.preprocess.prepare import prepare
-from autoseg.preprocess.restore import restore_exact
 from benchmarks.nnunet_predict import processor_s
 from benchmarks.stages import stage
 from benchmarks.step import PAUSE_S
@@ -308,7 +307,8 @@ def large(edge: int, classes: int, kind: str) -> None:
         start = pss_bytes(side.process.pid)
         look = Peak(side.process.pid)
         times = side.predict()
-        print(f"{edge} x {edge}, {classes} classes, {kind}: {look.end() / MIB:.0f} MiB at the peak, {start / MIB:.0f} before, {times.whole:.0f} s")
+        memory = f"{look.end() / MIB:.0f} MiB at the peak, {start / MIB:.0f} before"
+        print(f"{edge} x {edge}, {classes} classes, {kind}: {memory}; {times.whole:.0f} s, processor {times.processor:.0f} s", flush=True)
         side.end()
 
 
@@ -350,7 +350,8 @@ def masks_of(fast: Predictor, net: nn.Module, case: Case, out: Path) -> Iterator
     else:
         whole = predict_image([net], prepared.image, exact, Intensity.of(prepared.meta))
     for name, plane in zip(fast.plan.labels.classes, whole, strict=True):
-        exactly = restore_exact(plane > 0.5, prepared.meta)
+        exactly = np.zeros(image.geometry.shape, np.bool_)
+        exactly[tuple(slice(*side) for side in prepared.meta.box)] = plane > 0.5
         yield read_mask(out / escape_name(case.name) / f"{escape_name(name)}.png", image.geometry, image=case.images[0]), exactly
 
 

@@ -2,6 +2,7 @@
 
     taskset -c 2 python -m benchmarks.resampling                  # 100 x 512 x 512; 2, 10 and 30 classes
     taskset -c 2 python -m benchmarks.resampling --grids isotropic --classes 30 --rounds 1
+    taskset -c 2 python -m benchmarks.resampling --others         # SimpleITK and torch
 
 The loop is that of nnU-Net 2.8 and batchgenerators: labels by `skimage.transform.resize` of order 1 of each class and of the background, in
 float64, a voxel being of the class that it is half of or more; images of order 3. Where an axis is over three times as coarse as the
@@ -16,16 +17,20 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import SimpleITK as sitk
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.transform import resize
+from torch.nn import functional
 
 from autoseg.labels import CodeMap, encode_map
-from autoseg.preprocess.resample import ANISOTROPY, resample_image, resample_labels
+from autoseg.preprocess.resample import ANISOTROPY, kernels_for, linear, resample, resample_image, resample_labels
 
 Floats = NDArray[np.float64]
 Ours = TypeVar("Ours")
@@ -150,6 +155,37 @@ def image_row(shape: tuple[int, ...], grid: Grid, rounds: int) -> tuple[str, ...
     return (*times.cells(), f"rms {np.sqrt(np.mean((mine - other) ** 2)) / image.std():.4f}", "")
 
 
+def by_simpleitk(array: NDArray[Any], shape: tuple[int, ...], interpolator: int) -> NDArray[np.float32]:
+    """SimpleITK's resampling filter on the grid that keeps the outer edges of the first and the last voxel."""
+    image = sitk.GetImageFromArray(array.astype(np.float32))
+    steps = [old / new for old, new in zip(array.shape[::-1], shape[::-1], strict=True)]
+    origin = [(step - 1) / 2 for step in steps]
+    options = sitk.Transform(3, sitk.sitkIdentity), interpolator, origin, steps
+    done = sitk.Resample(image, shape[::-1], *options, (1, 0, 0, 0, 1, 0, 0, 0, 1), 0.0, sitk.sitkFloat32)
+    return np.asarray(sitk.GetArrayFromImage(done))
+
+
+def by_torch(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """torch's interpolate, which knows three axes only linearly."""
+    image = torch.from_numpy(array.astype(np.float32))[None, None]
+    return np.asarray(functional.interpolate(image, size=shape, mode="trilinear", align_corners=False)[0, 0].numpy())
+
+
+def others_rows(shape: tuple[int, ...], grid: Grid, rounds: int) -> Iterator[tuple[str, ...]]:
+    """What could stand in our place: of an image, and of one class's mask of the whole volume; processor seconds, and ours."""
+    image, target = draw_image(shape), grid.shape(shape)
+    mask = draw_labels(shape, 2) == 1
+    kernels = {"cubic": kernels_for((1.0,) * 3), "linear": linear(3)}
+    for name, array, kernel, other in (
+        ("image, B-spline of SimpleITK", image, "cubic", lambda: by_simpleitk(image, target, sitk.sitkBSpline)),
+        ("image, linear of torch", image, "linear", lambda: by_torch(image, target)),
+        ("a mask, linear of SimpleITK", mask, "linear", lambda: by_simpleitk(mask, target, sitk.sitkLinear)),
+        ("a mask, linear of torch", mask, "linear", lambda: by_torch(mask, target)),
+    ):
+        times, _, _ = timed(rounds, partial(resample, array, target, kernels=kernels[kernel]), other)
+        yield name, *times.cells()
+
+
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -158,9 +194,18 @@ def main() -> None:
     parser.add_argument("--grids", nargs="+", default=tuple(GRIDS), help=f"beginnings of {', '.join(GRIDS)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-image", action="store_true")
+    parser.add_argument("--others", action="store_true", help="SimpleITK and torch instead of skimage")
     given = parser.parse_args()
     shape = tuple(given.shape)
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     print(" x ".join(map(str, shape)))
+    if given.others:
+        print("| grid | what | ours, processor s | theirs | times |\n|---|---|---|---|---|")
+        for name, grid in GRIDS.items():
+            for cells in others_rows(shape, grid, given.rounds):
+                print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+        return
     print("| grid | to | what | processor s | skimage's | times its speed | equal | near borders |\n|---|---|---|---|---|---|---|---|")
     for name, grid in GRIDS.items():
         if not any(name.startswith(start) for start in given.grids):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,14 +30,25 @@ from autoseg.trainers.state import FitSettings, Progress, snapshot
 RUNS = 5
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """The median of some calls after one that is not counted."""
+class Cost(NamedTuple):
+    """Seconds on the clock, and of the processor, which other processes lengthen less."""
+
+    wall: float
+    cpu: float
+
+    def __str__(self) -> str:
+        unit, factor = ("ms", 1000) if self.wall < 0.1 else ("s", 1)
+        return f"{factor * self.wall:.3g} {unit} ({factor * self.cpu:.3g} of the processor)"
+
+
+def cost(function: Callable[[], object]) -> Cost:
+    """The medians of some calls after one that is not counted."""
     times = []
     for _ in range(RUNS + 1):
-        begin = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         function()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times[1:])
+        times.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return Cost(*(statistics.median(column) for column in zip(*times[1:], strict=True)))
 
 
 def time_checkpoint(plan: Plan, folder: Path) -> None:
@@ -44,29 +56,29 @@ def time_checkpoint(plan: Plan, folder: Path) -> None:
     stage, device = plan.stages["2d"], torch.device("cpu")
     learner = build_learner(stage, device, exclusive=plan.labels.exclusive, precision="fp32")
     settings = FitSettings(plan=plan, stage=stage, fold="0", seed=0, device=device, precision="fp32", workers=1)
-    copy_s = seconds(lambda: snapshot(settings, learner, Progress()))
+    copy = cost(lambda: snapshot(settings, learner, Progress()))
     copied, file = snapshot(settings, learner, Progress()), folder / "checkpoint.safetensors"
-    write_s = seconds(lambda: save_checkpoint(file, copied))
+    write = cost(lambda: save_checkpoint(file, copied))
     num = sum(parameter.numel() for parameter in learner.net.parameters())
     print(f"{plan.name}: {num / 1e6:.0f} million weights, {file.stat().st_size / 1e6:.0f} MB, {stage.recipe.optimizer}")
-    print(f"  copied in {copy_s:.2f} s: {copy_s / CHECKPOINT_EPOCH_S:.2%} of the time at every {CHECKPOINT_EPOCH_S:.0f} s, ", end="")
-    print(f"{copy_s / CHECKPOINT_EVERY_S:.2%} at every {CHECKPOINT_EVERY_S:.0f} s; written beside the training in {write_s:.2f} s")
+    print(f"  copied in {copy}: {copy.wall / CHECKPOINT_EPOCH_S:.2%} of the time at every {CHECKPOINT_EPOCH_S:.0f} s, ", end="")
+    print(f"{copy.wall / CHECKPOINT_EVERY_S:.2%} at every {CHECKPOINT_EVERY_S:.0f} s; written beside the training in {write}")
     small = replace(copied, weights=dict(list(copied.weights.items())[:4]), optimizer={})
-    print(f"  a checkpoint of four tensors: {1000 * seconds(lambda: save_checkpoint(file, small)):.0f} ms")
+    print(f"  a checkpoint of four tensors: {cost(lambda: save_checkpoint(file, small))}")
 
 
 def time_files(folder: Path) -> None:
     """A prepared case's checksum, a lock, an atomic write."""
     case = folder / "image.b2nd"
     case.write_bytes(np.random.default_rng(0).integers(0, 255, 3_000_000, np.uint8).tobytes())
-    print(f"checksum of a prepared case of 3 MB, once in a process: {1000 * seconds(lambda: checksum_of(case)):.1f} ms")
+    print(f"checksum of a prepared case of 3 MB, once in a process: {cost(lambda: checksum_of(case))}")
 
     def lock() -> None:
         with locked(folder / ".lock", "trained"):
             pass
 
-    print(f"a lock taken and released: {1000 * seconds(lock):.1f} ms")
-    print(f"a small file written, flushed and renamed: {1000 * seconds(lambda: write_bytes(folder / 'time.json', b'{}')):.1f} ms")
+    print(f"a lock taken and released: {cost(lock)}")
+    print(f"a small file written, flushed and renamed: {cost(lambda: write_bytes(folder / 'time.json', b'{}'))}")
 
 
 def main() -> None:

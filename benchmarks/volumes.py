@@ -2,6 +2,7 @@
 
     python -m benchmarks.volumes                      # 800 x 512 x 512, 30 classes: softmax and sigmoid, as it is and resampled
     python -m benchmarks.volumes --kinds softmax --scales 1.25 --patch 192 256 256
+    python -m benchmarks.volumes --cascade --scales 1
 
 The net is of nnU-Net's shape but narrow (8 features that double up to 64), untrained, and its tiles lie side by side, so that two cores
 take minutes: features and the number of tiles change the time; what is measured here is image, open rows, masks and export. On a CPU the
@@ -30,6 +31,7 @@ from scipy import ndimage
 from autoseg.budget import GIB, Budget
 from autoseg.case import Case
 from autoseg.checkpoint import Checkpoint, save_checkpoint
+from autoseg.infer.record import checksum
 from autoseg.infer.window import num_tiles
 from autoseg.labels import LabelSpace
 from autoseg.nets import build_unet
@@ -41,6 +43,7 @@ from benchmarks.predict import MIB, Peak, Side, pss_bytes
 from benchmarks.stages import stage
 
 SPACING = (1.0, 0.8, 0.8)
+LOW = 1.6
 FEATURES, MOST_FEATURES = 8, 64
 #: A turn of 20 degrees about x; the x axis runs the other way.
 DIRECTION = (-1.0, 0.0, 0.0, 0.0, math.cos(0.35), -math.sin(0.35), 0.0, math.sin(0.35), math.cos(0.35))
@@ -61,16 +64,17 @@ def draw_volume(path: Path, shape: Sequence[int]) -> None:
     sitk.WriteImage(image, str(path), useCompression=True, compressionLevel=1)
 
 
-def narrow_stage(patch: tuple[int, ...], classes: int, *, exclusive: bool, scale: float) -> Stage:
+def narrow_stage(name: str, given: argparse.Namespace, *, exclusive: bool, scale: float, behind: str | None = None) -> Stage:
     """A 3D stage with few features, at `scale` times the volume's spacing."""
-    one = stage(patch, 1, classes=classes, exclusive=exclusive, precision="bf16")
+    one = stage(tuple(given.patch), 1, classes=given.classes, exclusive=exclusive, precision="bf16")
     features = tuple(min(MOST_FEATURES, FEATURES << level) for level in range(len(one.network.features)))
+    network = replace(one.network, features=features, in_channels=1 if behind is None else 1 + given.classes)
     spacing = tuple(s * scale for s in SPACING)
-    return replace(one, network=replace(one.network, features=features), spacing=spacing, resample=scale != 1)
+    return replace(one, name=name, network=network, spacing=spacing, resample=scale != 1, previous=behind)
 
 
-def narrow_run(folder: Path, one: Stage, classes: int, *, exclusive: bool) -> None:
-    """A run of one untrained fold."""
+def narrow_run(folder: Path, stages: Sequence[Stage], classes: int, *, exclusive: bool) -> Path:
+    """Runs of one untrained fold each, the later ones behind the earlier; the last one's folder."""
     labels = LabelSpace(
         classes=tuple(f"organ {k}" for k in range(1, classes + 1)), exclusive=exclusive,
         values=tuple(range(1, classes + 1)) if exclusive else (),
@@ -78,18 +82,24 @@ def narrow_run(folder: Path, one: Stage, classes: int, *, exclusive: bool) -> No
     plan = Plan(
         name="default", dataset="Random", fingerprint="", labels=labels, num_axes=3, unit="mm", channels=("CT",),
         normalization=(Normalization(kind="ct", lower=-500.0, upper=500.0, mean=0.0, std=200.0),), crop_to_nonzero=False,
-        budget=Budget(name="cpu", kind="cpu", memory_bytes=2**34), stages={one.name: one},
+        budget=Budget(name="cpu", kind="cpu", memory_bytes=2**34), stages={one.name: one for one in stages},
     )  # fmt: skip
-    torch.manual_seed(0)
-    fold = folder / "results" / "default" / f"{one.name}-default" / "fold0"
-    checkpoint = Checkpoint(plan=plan, stage=one.name, fold="0", weights=build_unet(one.network).state_dict())
-    save_checkpoint(fold / "checkpoint_last.safetensors", checkpoint)
-    (fold / "summary.json").write_text("{}")
+    before = ""
+    for one in stages:
+        torch.manual_seed(0)
+        fold = folder / "results" / "default" / f"{one.name}-default" / "fold0"
+        file = fold / "checkpoint_last.safetensors"
+        checkpoint = Checkpoint(plan=plan, stage=one.name, fold="0", weights=build_unet(one.network).state_dict(), previous=before)
+        save_checkpoint(file, checkpoint)
+        (fold / "summary.json").write_text("{}")
+        before = checksum(file)
+    return fold.parent
 
 
 def serve(given: argparse.Namespace) -> None:
     """The process that is measured: say what it is, then predict for each line of input."""
-    predictor = Predictor.load(given.folder / "results", device="cpu", tta=False, step=1.0)
+    (run,) = (path for path in (given.folder / "results" / "default").iterdir() if path.name != "3d_lowres-default")
+    predictor = Predictor.load(run, device="cpu", tta=False, step=1.0)
     window, settings = predictor.model.window, predictor.plan.stages[predictor.stage]
     (path,) = (given.folder / "in").iterdir()
     cases = [Case(name=f"case{number}", images=(path,)) for number in range(given.cases)]
@@ -107,9 +117,13 @@ def serve(given: argparse.Namespace) -> None:
 
 def measure(folder: Path, given: argparse.Namespace, *, exclusive: bool, scale: float) -> tuple[str, ...]:
     """A row of the table."""
-    one = narrow_stage(tuple(given.patch), given.classes, exclusive=exclusive, scale=scale)
-    narrow_run(folder, one, given.classes, exclusive=exclusive)
-    sizes = [f"--{name}={getattr(given, name)}" for name in ("cases",)] + ["--shape", *map(str, given.shape)]
+    if given.cascade:
+        stages = [narrow_stage("3d_lowres", given, exclusive=exclusive, scale=LOW)]
+        stages += [narrow_stage("3d_cascade_fullres", given, exclusive=exclusive, scale=scale, behind="3d_lowres")]
+    else:
+        stages = [narrow_stage("3d_fullres", given, exclusive=exclusive, scale=scale)]
+    narrow_run(folder, stages, given.classes, exclusive=exclusive)
+    sizes = [f"--cases={given.cases}", "--shape", *map(str, given.shape)]
     side = Side.start([sys.executable, "-m", "benchmarks.volumes", "--folder", str(folder), *sizes])
     before = pss_bytes(side.process.pid)
     look = Peak(side.process.pid)
@@ -138,6 +152,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=30)
     parser.add_argument("--kinds", nargs="+", choices=("softmax", "sigmoid"), default=("softmax", "sigmoid"))
     parser.add_argument("--scales", type=float, nargs="+", default=(1.0, 1.25), help="the plan's spacing in times of the volume's")
+    parser.add_argument("--cascade", action="store_true", help=f"behind a stage at {LOW} times the volume's spacing")
     parser.add_argument("--cases", type=int, default=1, help="the same volume so many times")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

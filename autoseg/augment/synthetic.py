@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 from itertools import product
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,11 @@ def _widest_matrix(stage: Stage) -> NDArray[np.float64] | None:
     return np.asarray(widest * np.array(factors))
 
 
+def _untouched(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Zeros straight from the system: numpy's own take memory that a process has kept (`step.keep_freed_memory`), and clear it first."""
+    return np.frombuffer(mmap(-1, max(1, math.prod(shape) * dtype.itemsize)), dtype, math.prod(shape)).reshape(shape)
+
+
 def synthetic_sample(
     stage: Stage,
     draw: SampleDraw,
@@ -141,7 +147,7 @@ def synthetic_sample(
     shape = tuple(b - a for a, b in zip(box.start, box.stop, strict=True))
 
     def filled(shape: tuple[int, ...], high: int, kind: DTypeLike = np.uint8) -> NDArray[Any]:
-        return np.zeros(shape, kind) if rng is None else rng.integers(0, high, shape, dtype=kind)
+        return _untouched(shape, np.dtype(kind)) if rng is None else rng.integers(0, high, shape, dtype=kind)
 
     num_classes, num_previous = len(stage.priors), stage.num_previous_channels
     ignore = np.zeros(sets, np.bool_)

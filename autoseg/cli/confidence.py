@@ -43,8 +43,11 @@ def calibrate_first(choice: Choice | Selected | Path, *, tta: bool = True) -> No
         click.echo("The expected Dice is calibrated with flipped images; without them it holds about as well")
 
 
-def say_expected(out: Path, num: int, model: Path | None = None) -> None:
-    """The mean over the images, and those to look at first; or that the exported model brought no calibration."""
+def say_expected(out: Path, num: int, model: Path | None = None, *, is_part: bool = False) -> None:
+    """The mean over the images, and those to look at first; or that the exported model brought no calibration.
+
+    `is_part`: images without a value may be those of other parts, which are still to come.
+    """
     from autoseg.infer.expected import TABLE, read_expected
 
     if not (out / TABLE).is_file():
@@ -55,5 +58,6 @@ def say_expected(out: Path, num: int, model: Path | None = None) -> None:
     means = sorted((sum(dice for dice, _, _ in classes.values()) / len(classes), case) for case, classes in found.items())
     mean = sum(value for value, _ in means) / len(means)
     lowest = ", ".join(f"{case} {value:.2f}" for value, case in means[:NAMED])
-    of = f" of {len(found)} of {count(num, 'image')} (--overwrite adds the others)" if len(found) < num else ""
+    rest = "" if is_part else " (--overwrite adds the others)"
+    of = f" of {len(found)} of {count(num, 'image')}{rest}" if len(found) < num else ""
     click.echo(f"Expected Dice{of}: mean {mean:.2f}; lowest {lowest}; per class, with 90 % intervals: {out / TABLE}")

@@ -291,7 +291,8 @@ def made_plan(
     device = device_at_hand(budget) if budget.hours is not None else None
     click.echo(f"  Planning for {budget.name} ...")
     request = Request(name=name, configs=configs, num_folds=len(splits.folds), device=device)
-    return replace(find_planner(planner)(fingerprint, budget, request), planner=planner)
+    # What a planner set in the manner of --set is its own decision and no person's.
+    return replace(find_planner(planner)(fingerprint, budget, request), planner=planner, overrides=())
 
 
 def set_aside(file: Path, known: Plan, plan: Plan) -> str:

@@ -221,5 +221,5 @@ def conclude(outcome: Outcome, out: Path, total: int = 0, model: Path | None = N
     failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
     click.echo(f"Predictions of {count(finished, 'image')} in {out}{failed}" if finished else f"No image could be predicted{failed}")
     if finished:
-        say_expected(out, max(finished, total), model)
+        say_expected(out, max(finished, total), model, is_part=total > 0)
     return 1 if outcome.failures else 0

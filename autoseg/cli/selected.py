@@ -68,6 +68,8 @@ def print_selection(selection: Selection) -> None:
     if selection.exclusive:
         click.echo("No thresholds: classes exclude each other, and the most probable one stays.")
     click.echo(f"Chosen: {selection.summary()}. Dice {_total(selection.total)}.")
+    if len(selection.used) > 1:
+        click.echo("Here each member was one net; predictions take the mean of its folds, which has part of a vote's gain already (docs/select.md).")
 
 
 def _member_lines(selection: Selection) -> list[str]:

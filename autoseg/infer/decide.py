@@ -19,6 +19,7 @@ from autoseg.infer.bits import BitMasks
 from autoseg.infer.blend import Band
 from autoseg.infer.mask_files import MapFile, MaskFiles
 from autoseg.infer.slabs import slabs
+from autoseg.io.scratch import let_go, roomy_zeros
 from autoseg.labels import LabelSpace
 from autoseg.preprocess.prepared import PreparedMeta
 
@@ -88,7 +89,7 @@ def decide(
         Where masks go that memory is too small for.
     """
     first, shape, values = int(labels.exclusive), meta.geometry.shape, class_values(labels)
-    stored, halves = (np.zeros((labels.num_classes, *shape), dtype) if kept else None for dtype, kept in _kept(probabilities))
+    stored, halves = (roomy_zeros((labels.num_classes, *shape), dtype) if kept else None for dtype, kept in _kept(probabilities))
     files = room(labels, meta) if room is not None else None
     with files if files is not None else nullcontext():
         array = files or (np.zeros(shape, values.dtype) if labels.exclusive else BitMasks.empty(labels.num_classes, shape))
@@ -100,8 +101,10 @@ def decide(
                 array.put(place, decision)
             if halves is not None:
                 halves[:, *place] = part[first:].cpu().numpy()
+                let_go(halves)
             if stored is not None:
                 stored[:, *place] = (part[first:] * 255).round().to(torch.uint8).cpu().numpy()
+                let_go(stored)
     return Decided(array=array, probabilities=stored, halves=halves)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from autoseg.case import Case
 from autoseg.errors import UsageError
+from autoseg.infer.bits import BitMasks
 from autoseg.infer.mask_files import MapFile, MaskFiles
 from autoseg.infer.segmentation import Segmentation
 from autoseg.io.atomic import replacing, replacing_folder
@@ -299,14 +300,17 @@ def read_segmentation(out: Path, case: Case, labels: LabelSpace, num_axes: int) 
     """
     from autoseg.io.truth import read_label_file, read_mask
 
-    geometry = read_image(case.images).geometry
+    geometry = read_image(case.images, by_region=True).geometry
     masks, whole = Masks(), Map().place(out, case, labels, num_axes)
     if labels.exclusive and whole.is_file():
         return Segmentation(labels=labels, geometry=geometry, array=read_label_file(whole)[0])
     files = masks.files(masks.place(out, case, labels, num_axes), case, labels, num_axes)
     read = (read_mask(file, geometry, image=case.images[0], any_spacing=True) for file in files)
     if not labels.exclusive:
-        return Segmentation(labels=labels, geometry=geometry, array=np.stack(list(read)))
+        bits = BitMasks.empty(labels.num_classes, geometry.shape)
+        for k, mask in enumerate(read):
+            bits.set(k, mask)
+        return Segmentation(labels=labels, geometry=geometry, array=bits)
     array = np.zeros(geometry.shape, np.result_type(*(np.min_scalar_type(value) for value in (0, *labels.values))))
     for value, mask in zip(labels.values, read, strict=True):
         array[mask] = value

@@ -22,6 +22,7 @@ from autoseg.budget import Precision
 from autoseg.infer.blend import Accumulator, Band, Start
 from autoseg.infer.constant import KnownTiles, constant_values
 from autoseg.infer.tiling import Axis, plan_axes, subsets
+from autoseg.io.scratch import let_go
 from autoseg.step import autocast, memory_format
 
 __all__ = ["Band", "Source", "Window", "gather", "num_tiles", "predict_bands", "predict_image", "predict_sources"]
@@ -223,6 +224,8 @@ def _predict_chunk(
     for opened, starts in groups:
         source = opened.source
         arrays = [_read_tiles(array, opened.axes, starts, window) for array in (source.image, source.previous) if array is not None]
+        if source.previous is not None:
+            let_go(source.previous)
         own = [_key(source.intensity, [array[i] for array in arrays]) for i in range(len(starts))]
         computed = [i for i, key in enumerate(own) if key is None or _is_new(key, here, known)]
         keys += own

@@ -18,6 +18,8 @@ from autoseg.io.processes import is_running
 
 #: Names as `_temporary` makes them.
 TEMPORARY = re.compile(r"\.(tmp|old)-[^-]*-[^-]*-")
+#: What a disk says that is full or failing.
+UNWRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 #: What a file system says that knows no hard links.
 NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 #: How often a folder is moved to a name that other processes take at the same time.
@@ -37,14 +39,26 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     mode = _usual_mode(temporary, path)
     try:
-        yield temporary
-        if _mode_of(temporary) != mode:
-            temporary.chmod(mode)
-        _flush(temporary)
-        temporary.replace(path)
-        _flush_folder(path.parent)
+        with _naming(path):
+            yield temporary
+            if _mode_of(temporary) != mode:
+                temporary.chmod(mode)
+            _flush(temporary)
+            temporary.replace(path)
+            _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say what could not be written: an error of write(2), a full disk's, names no file by itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in UNWRITTEN:
+            error.filename = str(path)
+        raise
 
 
 def remove_leftovers(folder: Path, *, everyones: bool = False) -> None:
@@ -122,6 +136,16 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def write_fleeting(path: Path, data: bytes) -> None:
+    """Replace in one step a file that only says how things are right now: it is not flushed to the disk, and no folder is made for it."""
+    temporary = _temporary(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_bytes(path, text.encode())
@@ -164,12 +188,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        yield temporary
-        for file in temporary.iterdir():
-            _flush(file)
-        _flush_folder(temporary)
-        _move(temporary, path, old)
-        _flush_folder(path.parent)
+        with _naming(path):
+            yield temporary
+            for file in temporary.iterdir():
+                _flush(file)
+            _flush_folder(temporary)
+            _move(temporary, path, old)
+            _flush_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

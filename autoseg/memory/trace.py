@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from autoseg.augment import Batch, RawSample, make_batch
 from autoseg.augment.synthetic import heaviest_draw, neutral_draw, synthetic_sample
+from autoseg.augment.warp import few_strips
 from autoseg.budget import Precision
 from autoseg.memory.casts import CudaCasts
 from autoseg.memory.live import LiveBytes, copied_gradient, cpu_workspace
@@ -33,6 +34,8 @@ CUDA_ROUNDING = 512
 AHEAD_PER_WORKER = 2
 #: The widest dtype of stored images that is widened on the device: its copy and the fp32 image live side by side.
 STORED = np.uint16
+#: What `augment.samples` makes of that on its way; traced samples have it from the start, so that no array is really widened.
+WIDENED = np.int32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ def trace_step(
     counter = LiveBytes(CUDA_ROUNDING, copied_gradient) if device_type == "cuda" else LiveBytes(1, cpu_workspace, arrays=False)
     samples = traced_samples(stage, has_ignore=has_ignore)
     # The order matters: the counter must see what the fake mode returns, and the fake mode must run first.
-    with FakeTensorMode(allow_non_fake_inputs=True), counter:
+    with FakeTensorMode(allow_non_fake_inputs=True), counter, few_strips():
         learner = build_learner(stage, torch.device("cpu"), exclusive=exclusive, precision="fp32")
         arrange(learner.net, device_type, stage.network.num_axes)
         arrange_loss(learner.loss, device_type)
@@ -129,7 +132,7 @@ def trace_step(
 def traced_samples(stage: Stage, *, has_ignore: bool = False) -> list[RawSample]:
     """A batch whose last sample is augmented by the heaviest draw and all others by none; no memory is touched."""
     draws = [neutral_draw(stage)] * (stage.batch - 1) + [heaviest_draw(stage)]
-    return [synthetic_sample(stage, draw, dtype=STORED, has_ignore=has_ignore) for draw in draws]
+    return [synthetic_sample(stage, draw, dtype=WIDENED, has_ignore=has_ignore) for draw in draws]
 
 
 def training_memory(
@@ -183,7 +186,7 @@ def _batch(stage: Stage, samples: list[RawSample]) -> Batch:
 
 def _raw_bytes(sample: RawSample) -> int:
     previous = 0 if sample.previous is None else sample.previous.nbytes
-    return sample.image.nbytes + sample.codes.nbytes + previous
+    return sample.image.size * np.dtype(STORED).itemsize + sample.codes.nbytes + previous
 
 
 def _bytes(tensors: Iterator[Tensor]) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.io.probabilities import NOISE
+from autoseg.io.scratch import let_go, roomy_zeros
 from autoseg.preprocess.prepared import PreparedMeta
 from autoseg.preprocess.resample import linear, resample
 
@@ -35,11 +36,13 @@ def prepare_previous(probabilities: Bytes, meta: PreparedMeta) -> Bytes:
     if probabilities.shape[1:] != meta.geometry.shape:
         raise ValueError(f"probabilities of {meta.name} must have the shape {meta.geometry.shape}, got {probabilities.shape[1:]}")
     window = tuple(slice(start, stop) for start, stop in meta.box)
-    out = np.empty((len(probabilities), *meta.shape), np.uint8)
+    out = roomy_zeros((len(probabilities), *meta.shape), np.uint8)
     for k, plane in enumerate(probabilities):
         inside = plane[window]
         inside = np.where(inside > NOISE, inside, np.uint8(0))
         if meta.resampled_shape != meta.box_shape:
             inside = np.rint(resample(inside, meta.resampled_shape, kernels=linear(inside.ndim))).astype(np.uint8)
         out[k] = inside.transpose(meta.axes)
+        for array in (probabilities, out):
+            let_go(array)
     return out

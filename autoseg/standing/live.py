@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from autoseg.errors import FileFormatError
-from autoseg.io.json_files import load_json, save_json
+from autoseg.io.atomic import write_fleeting
+from autoseg.io.json_files import load_json, to_json
 
 LIVE = ".live.json"
 
@@ -36,8 +37,8 @@ class Live:
 
 
 def write_live(folder: Path, live: Live) -> None:
-    """Say how far the fold in `folder` is."""
-    save_json(folder / LIVE, live)
+    """Say how far the fold in `folder` is; OSError if it is not there."""
+    write_fleeting(folder / LIVE, to_json(live).encode())
 
 
 def read_live(folder: Path) -> Live | None:

@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.cli.selected import print_selection
 from autoseg.infer.expected import read_expected
 from autoseg.io.json_files import save_json
 from autoseg.io.names import escape_name
 from autoseg.io.probabilities import write_probabilities
+from autoseg.metrics.paired import Paired
 from autoseg.planners.folds import Fold, Splits
 from tests.cli.conftest import Autoseg
 from tests.infer.plans import OVERLAPPING, plant_run, tiny_plan
 from tests.io.make import write_picture
+from tests.select.test_team import selection_of
 
 NAMES = [f"p{n}{side}" for n in range(8) for side in "lr"]
 PREDICT = ("predict", "--ensemble", "-i", "new", "-o", "out", "--no-tta", "--device", "cpu")
@@ -115,6 +118,14 @@ def test_a_run_of_classes_that_the_data_set_has_no_more(autoseg: Autoseg, worksp
     assert "blank/2d-default was trained for other classes, or for the same ones in another order, than" in done.err
     assert "bright, 손/any and dark, 손/any. Plan and train again." in done.err
     assert not (workspace / "results/Tiny/selection.json").exists()
+
+
+def test_what_a_vote_gains_is_said_to_be_of_single_nets(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = workspace / "results/Tiny"
+    for runs, is_said in ((("default/2d-default", "blank/2d-default"), True), (("default/2d-default",), False)):
+        chosen = selection_of(results, OVERLAPPING, *runs, total_of_class=dict.fromkeys(OVERLAPPING.classes, Paired(n=0, units=0)))
+        print_selection(chosen)
+        assert ("Here each member was one net" in capsys.readouterr().out) == is_said
 
 
 def test_mistakes(autoseg: Autoseg, workspace: Path) -> None:

@@ -84,13 +84,18 @@ def test_the_package_is_used_from_end_to_end(extras: Path, tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     write_pairs(tmp_path / "raw" / "Lesions")
     settings = ("2d.network.kind=dilated", "2d.recipe.augmentation.transforms.stripes=1", "2d.recipe.loss=brier", "2d.batch=2")
-    done = autoseg("plan_and_preprocess", "--planner", "slim", "--gpu", "cpu", "--workers", 1, *(f"--set={text}" for text in settings))
+    command = ("plan_and_preprocess", "--planner", "slim", "--gpu", "cpu", "--workers", 1)
+    wrong = autoseg("plan_and_preprocess", "--planner", "slimm", "--gpu", "cpu")
+    assert (wrong.code, "Error: --planner slimm is not known; there are default, resenc, slim." in wrong.err) == (2, True)
+    assert autoseg(*command).code == 0
+    assert "Plan: unchanged" in autoseg(*command).out
+    done = autoseg(*command, *(f"--set={text}" for text in settings))
     assert done.code == 0, done.err
     plan = json.loads((tmp_path / "preprocessed/Lesions/plans/slim.json").read_text(encoding="utf-8"))
     stage = plan["stages"]["2d"]
     assert plan["planner"] == "slim"
     assert stage["network"]["features"] == [max(8, 32 * 2**k // 4) for k in range(len(stage["network"]["features"]))]
-    again = autoseg("plan_and_preprocess", "--planner", "slim", "--gpu", "cpu", "--workers", 1, *(f"--set={text}" for text in settings))
+    again = autoseg(*command, *(f"--set={text}" for text in settings))
     assert "Plan: unchanged" in again.out
     done = autoseg("train", "2d", "fold0", "--plan", "slim", "--trainer", "gentle", "--epochs", 1, "--iterations-per-epoch", 2)
     assert done.code == 0, done.err

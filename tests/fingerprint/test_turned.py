@@ -17,8 +17,8 @@ from autoseg.io.truth import read_truth
 from autoseg.labels import LabelSpace
 from autoseg.planners.pose import decide_pose
 from autoseg.preprocess.prepare import prepare
-from autoseg.preprocess.restore import restore
 from tests.io.make import write_json
+from tests.preprocess.back import restore
 from tests.preprocess.make import plan, stage
 
 CASES = 12

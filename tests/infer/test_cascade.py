@@ -18,6 +18,7 @@ from autoseg.infer.load import find_previous
 from autoseg.infer.nets import plan_window
 from autoseg.infer.record import checksum
 from autoseg.infer.segmentation import Segmentation
+from autoseg.io import scratch
 from autoseg.labels import LabelSpace
 from autoseg.plan import Plan
 from tests.infer.plans import EXCLUSIVE, OVERLAPPING, tiny_plan
@@ -85,6 +86,19 @@ def test_what_the_first_stage_says_comes_through(labels: LabelSpace, shape: tupl
     np.testing.assert_array_equal(masks["bright"], bright)
     second = masks["middle"] if labels.exclusive else masks["손/any"]
     np.testing.assert_array_equal(second, some & ~bright if labels.exclusive else some)
+
+
+@pytest.mark.parametrize("labels", [OVERLAPPING, EXCLUSIVE])
+def test_channels_that_are_too_large_for_memory_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, labels: LabelSpace) -> None:
+    image, spacing = blocks(12, 20, 18), (1.0, 0.9, 1.1)
+    plan = tiny_plan(labels, num_axes=3, spacing=(1.0, 1.0, 1.0))
+    usual = predict(plan, image, spacing)
+    monkeypatch.setattr(scratch, "LARGE", 1)
+    same = predict(plan, image, spacing)
+    assert isinstance(same.probabilities, np.memmap)
+    assert usual.probabilities is not None
+    np.testing.assert_array_equal(same.probabilities, usual.probabilities)
+    np.testing.assert_array_equal(np.asarray(same.array), np.asarray(usual.array))
 
 
 def test_a_coarse_first_stage_comes_through_but_for_its_edges() -> None:

@@ -15,8 +15,8 @@ from autoseg.infer.decide import Kept, decide
 from autoseg.infer.slabs import slabs
 from autoseg.labels import LabelSpace
 from autoseg.preprocess.prepared import PreparedMeta
-from autoseg.preprocess.restore import restore
 from tests.infer.plans import EXCLUSIVE, OVERLAPPING
+from tests.preprocess.back import restore
 
 #: Original shape, box, resampled shape of the box, order of the axes.
 GRIDS = {

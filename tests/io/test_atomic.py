@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from autoseg.io.atomic import replacing, replacing_folder, write_once, write_text
+from autoseg.io.atomic import replacing, replacing_folder, write_fleeting, write_once, write_text
 
 
 def mode_of(path: Path) -> int:
@@ -68,6 +68,26 @@ def test_permissions_follow_the_umask_whatever_the_writer_does(tmp_path: Path, u
         **dict.fromkeys(("net.safetensors", "private.txt", "a.txt", "b.txt"), 0o666 & ~umask),
         "folder": 0o777 & ~umask,
     }
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path) -> None:
+    def fill(path: Path, *, folder: bool) -> None:
+        with replacing_folder(path) if folder else replacing(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    for folder in (True, False):
+        with pytest.raises(OSError, match=r"No space left on device: '.*/a\.txt'"):
+            fill(tmp_path / "a.txt", folder=folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_fleeting_makes_no_folder(tmp_path: Path) -> None:
+    for text in (b"old", b"new"):
+        write_fleeting(tmp_path / "live.json", text)
+    assert (tmp_path / "live.json").read_bytes() == b"new"
+    with pytest.raises(FileNotFoundError):
+        write_fleeting(tmp_path / "gone" / "live.json", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["live.json"]
 
 
 @pytest.mark.parametrize("links", [True, False])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autoseg.augment import make_batch
+from autoseg.augment import make_batch, warp
 from autoseg.augment.synthetic import heaviest_draw, neutral_draw, stage_draw, synthetic_sample
 from autoseg.memory import (
     CPU_PROCESS_BYTES,
@@ -157,7 +157,9 @@ def test_what_is_read_ahead_counts_where_it_lies() -> None:
     assert AHEAD_PER_WORKER == loader.AHEAD_PER_WORKER
     sample = traced_samples(wide_reading())[0]
     stage = wide_reading(batch=3)
-    assert trace_step(stage, exclusive=False, precision="fp32", device_type="cpu").raw == 3 * (sample.image.nbytes + sample.codes.nbytes)
+    # 16 bits of the image, 8 of the codes.
+    expected = 3 * (2 * sample.image.size + sample.codes.size)
+    assert trace_step(stage, exclusive=False, precision="fp32", device_type="cpu").raw == expected
     trace = Trace(peak=100, parameters=10, gradients=10, optimizer=20, raw=7)
     cpu, cuda = (with_allowances(trace, device_type=kind, budget_bytes=1, workers=3) for kind in ("cpu", "cuda"))
     assert cpu.parts["loader"] == 7 * (2 * 3 + 1)
@@ -194,8 +196,21 @@ def test_smaller_parts_of_the_batch_cost_less() -> None:
 def test_a_trace_touches_no_memory_of_its_samples() -> None:
     # Zeros that nobody has written to: each array is its own, and none is copied.
     samples = traced_samples(wide_reading(patch=(2048, 2048)))
-    assert samples[0].image.dtype == np.uint16
+    assert samples[0].image.dtype == np.int32
     assert not samples[0].image.any()
+
+
+@pytest.mark.parametrize("device_type", ["cpu", "cuda"])
+@pytest.mark.parametrize(("patch", "augmentation"), [((600, 640), STRONG_AUGMENTATION), ((40, 96, 100), Augmentation())])
+def test_a_few_of_many_strips_are_as_high_as_all(
+    monkeypatch: pytest.MonkeyPatch, patch: tuple[int, ...], augmentation: Augmentation, device_type: str
+) -> None:
+    """Strips of a fifth or less of the patch, the last one smaller."""
+    monkeypatch.setattr(warp, "STRIP_PIXELS", 7 * patch[1] * (patch[2] if len(patch) == 3 else 17))
+    stage = small.stage(len(patch), patch=patch, batch=2, recipe=replace(small.recipe(), augmentation=augmentation))
+    few = peak(stage, device_type=device_type)
+    monkeypatch.setattr(warp, "_strips", lambda length, step: range(0, length, step))
+    assert few == peak(stage, device_type=device_type)
 
 
 def test_the_memory_of_a_plan_names_its_budget() -> None:

@@ -67,6 +67,17 @@ def test_any_patch_gets_a_net_that_can_pool_it(patch: list[int], spacing: list[f
         assert size % multiple == 0
         assert 0 <= size - max(given_size, MIN_EDGE) < multiple  # the image stays in view, no more is added than must be
         assert multiple == 1 or size // multiple >= MIN_EDGE
+    assert all(features % 8 == 0 for features in network.features)
+
+
+@given(st.lists(st.integers(4, 600), min_size=3, max_size=3), st.lists(st.floats(0.2, 8), min_size=3, max_size=3))
+def test_an_axis_is_convolved_across_from_within_a_factor_of_two_on(patch: list[int], spacing: list[float]) -> None:
+    strides, kernels = pooling(patch, spacing)
+    steps, near = list(spacing), [False] * 3
+    for stride, kernel in zip(strides, kernels, strict=True):
+        steps = [step * s for step, s in zip(steps, stride, strict=True)]
+        near = [was or step < 2 * min(steps) for was, step in zip(near, steps, strict=True)]
+        assert kernel == tuple(3 if within else 1 for within in near)
 
 
 def test_nothing_to_pool_still_makes_two_stages() -> None:

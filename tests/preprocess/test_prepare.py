@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from autoseg.errors import PlanError
 from autoseg.plan import Normalization
 from autoseg.preprocess.prepare import draw_points, normalise, prepare, smallest_dtype
-from autoseg.preprocess.restore import restore, restore_argmax, restore_masks
 from tests.fingerprint.make import loaded
+from tests.preprocess.back import restore
 from tests.preprocess.make import plan, stage
 
 RNG = np.random.default_rng(0)
@@ -100,7 +100,7 @@ def test_without_resampling_the_way_back_is_exact(shape: list[int], slice_axis: 
     np.testing.assert_array_equal(restore(done.image.astype(np.float32), done.meta), image)
     assert done.labels is not None
     heads = np.stack([done.labels.mask(k) for k in range(2)]).astype(np.float32)
-    for back, mask in zip(restore_masks(heads, done.meta), masks, strict=True):
+    for back, mask in zip(restore(heads, done.meta) > 0.5, masks, strict=True):
         np.testing.assert_array_equal(back, mask & inside)
 
 
@@ -126,20 +126,10 @@ def test_resampled_masks_come_back(
     assert done.meta.shape == tuple(expected)
     assert done.labels is not None
     heads = np.stack([done.labels.mask(k) for k in range(2)]).astype(np.float32)
-    for back, mask in zip(restore_masks(heads, done.meta), masks, strict=True):
+    for back, mask in zip(restore(heads, done.meta) > 0.5, masks, strict=True):
         # Surfaces move by less than half a coarse pixel; a grid off by one would lose twice as much.
         assert 2 * (back & mask).sum() / (back.sum() + mask.sum()) > 0.93
         np.testing.assert_allclose(np.mean(np.nonzero(back), axis=1), np.mean(np.nonzero(mask), axis=1), atol=0.1)
-
-
-def test_argmax_by_channel_is_argmax() -> None:
-    there = stage(spacing=(2.0, 2.0), resample=True)
-    image = np.zeros((1, 24, 20), np.uint8)
-    image[0, 4:, 2:] = 1
-    done = prepare(loaded("a", image, None, spacing=(1.0, 1.0)), plan(crop_to_nonzero=True), stage=there)
-    heads = RNG.random((3, *done.meta.shape)).astype(np.float32)
-    expected = restore(heads, done.meta, outside=(1.0, 0.0, 0.0)).argmax(0)
-    np.testing.assert_array_equal(restore_argmax(heads, done.meta), expected)
 
 
 @pytest.mark.parametrize(

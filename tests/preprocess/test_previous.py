@@ -17,9 +17,9 @@ from autoseg.preprocess.prepare import prepare
 from autoseg.preprocess.prepared import Prepared, PreparedMeta
 from autoseg.preprocess.previous import prepare_previous
 from autoseg.preprocess.previous_store import PreviousStore, previous_key
-from autoseg.preprocess.restore import restore_channel
 from autoseg.preprocess.store import PreparedStore
 from tests.fingerprint.make import loaded
+from tests.preprocess.back import restore_channel
 from tests.preprocess.make import plan, stage
 
 CLASSES = 2

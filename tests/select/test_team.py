@@ -79,6 +79,26 @@ def test_two_members_of_different_spacing_meet_on_the_images_grid(tmp_path: Path
     assert 0 < second.sum() < (mean[1] >= thresholds[1]).sum()
 
 
+def test_without_a_spacing_the_finest_grid_of_the_members_is_taken(tmp_path: Path) -> None:
+    """Of those that resample, by the size of a pixel: neither the first, nor one of 1 mm that takes images as they are."""
+    results = plant_two(tmp_path, OVERLAPPING)
+    plant_run(results / "tmp", replace(tiny_plan(OVERLAPPING, spacing=(0.5, 3.0)), name="third"), "3")
+    (results / "tmp/default").rename(results / "third")
+    runs = ("default/2d-default", "other/2d-default", "third/2d-default")
+    predictor = Predictor.from_selection(Selected(results=results, selection=selection_of(results, OVERLAPPING, *runs)))
+
+    def said(spacing: tuple[float, float] | None) -> NDArray[np.uint8]:
+        found = predictor.segment(IMAGE, spacing, probabilities=True)
+        assert found.geometry.shape == IMAGE.shape
+        assert found.probabilities is not None
+        return found.probabilities
+
+    alone = said(None)
+    np.testing.assert_array_equal(alone, said((0.5, 3.0)))
+    assert (alone != said((2.0, 2.0))).any()
+    assert (alone != said((1.0, 1.0))).any()
+
+
 def test_one_member_with_a_threshold_of_its_own(tmp_path: Path) -> None:
     """Of five nets judged one is used; the others are not even loaded."""
     results = plant_two(tmp_path, OVERLAPPING)
