@@ -69,7 +69,7 @@ def print_selection(selection: Selection) -> None:
         click.echo("No thresholds: classes exclude each other, and the most probable one stays.")
     click.echo(f"Chosen: {selection.summary()}. Dice {_total(selection.total)}.")
     if len(selection.used) > 1:
-        click.echo("Here each member was one net; predictions take the mean of its folds, which has part of a vote's gain already (docs/select.md).")
+        click.echo("Here each member was one net; predictions take the mean of its folds, which has part of a vote's gain already.")
 
 
 def _member_lines(selection: Selection) -> list[str]:

@@ -91,8 +91,8 @@ def decide(
     first, shape, values = int(labels.exclusive), meta.geometry.shape, class_values(labels)
     stored, halves = (roomy_zeros((labels.num_classes, *shape), dtype) if kept else None for dtype, kept in _kept(probabilities))
     files = room(labels, meta) if room is not None else None
+    array = files if files is not None else _in_memory(labels, shape, values.dtype)
     with files if files is not None else nullcontext():
-        array = files or (np.zeros(shape, values.dtype) if labels.exclusive else BitMasks.empty(labels.num_classes, shape))
         for place, part in slabs(bands, meta):
             decision = values[most_probable(part).cpu().numpy()] if labels.exclusive else are_inside(part, thresholds).cpu().numpy()
             if isinstance(array, np.ndarray):
@@ -106,6 +106,10 @@ def decide(
                 stored[:, *place] = (part[first:] * 255).round().to(torch.uint8).cpu().numpy()
                 let_go(stored)
     return Decided(array=array, probabilities=stored, halves=halves)
+
+
+def _in_memory(labels: LabelSpace, shape: tuple[int, ...], dtype: np.dtype[Any]) -> BitMasks | NDArray[Any]:
+    return np.zeros(shape, dtype) if labels.exclusive else BitMasks.empty(labels.num_classes, shape)
 
 
 def _kept(kept: Kept) -> tuple[tuple[type[np.generic], bool], tuple[type[np.generic], bool]]:

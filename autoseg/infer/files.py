@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from autoseg.case import Case, Dataset, LoadedCase
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, RunError
 from autoseg.infer.cascade import prepare_stages, segment_cases
 from autoseg.infer.case import Model, tidy_after
 from autoseg.infer.claim import claimed
@@ -23,10 +23,11 @@ from autoseg.infer.formats import FORMATS, JoinedFormat, choose_formats, needed_
 from autoseg.infer.mask_files import large_files
 from autoseg.infer.record import Journal, RunRecord
 from autoseg.infer.segmentation import Segmentation
-from autoseg.infer.target import Target
+from autoseg.infer.target import Target, add_missing
 from autoseg.infer.window import num_tiles
 from autoseg.infer.writing import Writer, num_bytes
 from autoseg.io.cases import read_case
+from autoseg.io.parallel import map_cases
 from autoseg.plan import Plan
 from autoseg.preprocess.prepared import Prepared
 
@@ -169,15 +170,24 @@ def _predict_claimed(job: Job, cases: Sequence[Case], progress: Progress | None)
     journal = Journal(job.out, job.record, job.part)
     outcome = Outcome()
     chosen = choose_part(cases, job.part)
-    pending = []
+    pending: list[Case] = []
+    lacking: list[tuple[Case, list[str]]] = []
+
+    def tell() -> None:
+        if progress is not None:
+            progress(outcome.num_finished + len(outcome.failures), len(chosen))
+
     for case in chosen:
-        missing = target.missing(case)
         if job.overwrite or not journal.has(case):
             pending.append(case)
-        elif not missing:
+        elif missing := target.missing(case):
+            lacking.append((case, missing))
+        else:
             outcome.skipped.append(case.name)
-        elif target.add(case, missing):
+    for (case, _), is_made in zip(lacking, _made_of_masks(job, target, lacking), strict=True):
+        if is_made:
             outcome.added.append(case.name)
+            tell()
         else:
             pending.append(case)
     try:
@@ -188,8 +198,7 @@ def _predict_claimed(job: Job, cases: Sequence[Case], progress: Progress | None)
             else:
                 journal.add(case)
                 outcome.done.append(case.name)
-            if progress is not None:
-                progress(outcome.num_finished + len(outcome.failures), len(chosen))
+            tell()
     finally:
         journal.write()
     for kind in FORMATS.values():
@@ -200,6 +209,18 @@ def _predict_claimed(job: Job, cases: Sequence[Case], progress: Progress | None)
             (job.out / kind.joined).unlink(missing_ok=True)
     join_expected(job.out, cases)
     return outcome
+
+
+def _made_of_masks(job: Job, target: Target, lacking: Sequence[tuple[Case, list[str]]]) -> Iterator[bool]:
+    """For each case with the formats that it lacks: True once they are made from what is there, False if it must be predicted."""
+    done = 0
+    try:
+        for is_made in map_cases(partial(add_missing, target), lacking, workers=max(1, job.processes)):
+            done += 1
+            yield is_made
+    except RunError as error:  # a process died of one
+        log.warning("%s", error)
+        yield from [False] * (len(lacking) - done)
 
 
 def _join(target: Target, kind: JoinedFormat, cases: Sequence[Case], outcome: Outcome) -> None:

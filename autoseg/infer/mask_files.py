@@ -32,6 +32,8 @@ LARGE = 2**26
 #: Threads that compress, each the files of some classes, and parts that may wait for them.
 THREADS = min(4, os.cpu_count() or 1)
 WAITING = 8
+#: Files that are open at a time at most: systems allow some 1,000.
+MOST_FILES = 256
 #: Empty rows that are written at a time.
 EMPTY = 128
 
@@ -176,9 +178,11 @@ class MapFile(RowFiles):
 
 
 def large_files(out: Path, labels: LabelSpace, meta: PreparedMeta) -> MaskFiles | MapFile | None:
-    """Files in `out` for a large 2D case; None for others, and where a class's value does not fit into a byte."""
+    """Files in `out` for a large 2D case; None for others, of hundreds of classes, and where a class's value does not fit into a byte."""
     shape = meta.geometry.shape
-    if len(shape) != 2 or math.prod(shape) < LARGE or max(labels.values, default=0) > 255:
+    if len(shape) != 2 or math.prod(shape) < LARGE:
+        return None
+    if max(labels.values, default=0) > 255 if labels.exclusive else labels.num_classes > MOST_FILES:
         return None
     path = out / escape_name(meta.name)
     return MapFile(path, shape) if labels.exclusive else MaskFiles(path, labels.num_classes, shape)

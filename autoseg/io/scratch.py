@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from numpy.typing import DTypeLike, NDArray
 
 #: Bytes from which on an array goes into a file: of 30 classes in a byte each those of 512 x 512 x 140 voxels.
 LARGE = 2**30
+#: Bytes that are left to everyone else on that disk.
+LEFT = 2**30
 
 
 def roomy_zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
@@ -23,6 +26,8 @@ def roomy_zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < LARGE or not hasattr(os, "posix_fallocate"):
+        return np.zeros(shape, dtype)
+    if shutil.disk_usage(tempfile.gettempdir()).free < size + LEFT:
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile() as file:
         try:

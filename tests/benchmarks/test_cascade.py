@@ -40,7 +40,7 @@ def test_the_table_compares_with_full_resolution_alone() -> None:
 @pytest.mark.slow
 def test_a_cascade_gains_ten_points_and_loses_them_when_blind(tmp_path: Path) -> None:
     bench = Bench(place=Workspace(root=tmp_path))
-    run(bench, 0, Size(train=10, test=6, iterations=200, features=(8, 16, 32)))
+    run(bench, 0, Size(train=16, test=6, iterations=400, folds=2))
     dice = {arm: summary_mean(found) for arm, found in scores(bench.place, 0).items()}
     assert dice[CASCADE] > dice[FULL] + 0.1
     assert dice[CASCADE] > dice[LOW] + 0.1

@@ -1,6 +1,8 @@
 """Several formats and several parts in one folder: what is made again, what is not, and what is joined."""
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from PIL import Image
 from autoseg.case import Case
 from autoseg.infer.files import choose_part
 from autoseg.infer.formats import FORMATS
+from autoseg.infer.target import Target
 from autoseg.io.submission import read_submission
 from autoseg.predictor import Predictor
 from tests.infer.plans import EXCLUSIVE, OVERLAPPING, plant_run, tiny_plan
@@ -51,10 +54,34 @@ def test_missing_formats_are_made_from_masks(predictor: Predictor, tmp_path: Pat
     predictor.predict_files(cases, tmp_path / "out", formats=("masks",))
     monkeypatch.setattr("autoseg.infer.files.segment_cases", None)  # nothing is predicted
     wanted = ("rle", "polygons", "coco", "overlay")
-    assert predictor.predict_files(cases, tmp_path / "out", formats=wanted).added == ["a", "b"]
+    seen: list[tuple[int, int]] = []
+    outcome = predictor.predict_files(cases, tmp_path / "out", formats=wanted, progress=lambda *at: seen.append(at))
+    assert (outcome.added, seen) == (["a", "b"], [(1, 2), (2, 2)])
     assert predictor.predict_files(cases, tmp_path / "out", formats=wanted).skipped == ["a", "b"]
     expected, found = contents(tmp_path / "all"), contents(tmp_path / "out")
     assert found == {name: data for name, data in expected.items() if not name.endswith((".prob", ".npz"))}
+
+
+@pytest.mark.slow
+def test_processes_make_missing_formats_and_one_that_dies_of_it_is_predicted(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = images(tmp_path / "in", "abcd")
+    predictor.predict_files(cases, tmp_path / "out", formats=("masks",))
+    monkeypatch.setattr("autoseg.io.parallel.pool_pays", lambda *given: True)
+    monkeypatch.setattr("autoseg.infer.files.add_missing", die_of_c)
+    outcome = predictor.predict_files(cases, tmp_path / "out", formats=("masks", "coco"), processes=2)
+    assert sorted(outcome.added + outcome.done) == list("abcd")
+    assert "c" in outcome.done
+    assert outcome.added[:2] == ["a", "b"]
+    assert outcome.joined == {"coco.json": 4}
+
+
+def die_of_c(target: Target, lacking: tuple[Case, list[str]]) -> bool:
+    """In the place of `target.add_missing`."""
+    if lacking[0].name == "c":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return target.add(*lacking)
 
 
 def test_masks_from_a_map_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,7 @@ def test_which_cases_have_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert made(OVERLAPPING, 10, 20, 3) is None
     assert made(BYTES, 10, 20) is MapFile
     assert made(EXCLUSIVE, 10, 20) is None  # 300
+    assert made(LabelSpace(classes=tuple(map(str, range(257))), exclusive=False), 10, 20) is None
 
 
 def predicted(tmp_path: Path, labels: LabelSpace, name: str, formats: tuple[str, ...]) -> tuple[Outcome, dict[str, bytes]]:

@@ -35,6 +35,12 @@ def test_a_large_one_leaves_memory_and_comes_back(monkeypatch: pytest.MonkeyPatc
     assert array.sum() == 6 * 2**22
 
 
+def test_others_keep_some_of_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "LARGE", 1)
+    monkeypatch.setattr(scratch, "LEFT", 2**62)
+    assert type(roomy_zeros((3,), np.uint8)) is np.ndarray
+
+
 def test_a_full_disk_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
