@@ -80,7 +80,8 @@ def run(bench: Bench, seed: int, size: Size, cores: tuple[int, ...] = ()) -> Non
     name = dataset_name(seed)
     if not (bench.place.raw / name).is_dir():
         write_dataset(bench.place.raw / name, train=size.train, test=size.test, seed=seed)
-        save_json(bench.place.splits_file(name), splits(bench.place.raw / name, size.folds))
+        if size.folds != Size.folds:  # five are the planner's own
+            save_json(bench.place.splits_file(name), splits(bench.place.raw / name, size.folds))
     bench.autoseg(name, "plan", "plan_and_preprocess", "--gpu-memory", GPU_MEMORY, *options(size), cores=cores)
     for config, folds in ((LOW, f"fold0..{size.folds - 1}"), (CASCADE, "fold0"), (FULL, "fold0")):
         bench.autoseg(name, config, "train", config, folds, "--device", "cpu", "--seed", str(seed), cores=cores)

@@ -3,9 +3,11 @@
     autoseg predict --ensemble                                        writes PRED/confidence.csv
     autoseg evaluate PRED truth/HandBone                              writes PRED/metrics.csv
     python -m benchmarks.confidence PRED [--phantom WORKSPACE]        the two beside each other
+    python -m benchmarks.confidence --run results/NAME/PLAN/CONFIG-TRAINER
 
 --phantom says which workspace `autoseg demo make` has written: its test hands are then also counted by straight and bent wrists. Where
-nothing is there and nothing is predicted, Dice counts as 1, as in confidence.csv.
+nothing is there and nothing is predicted, Dice counts as 1, as in confidence.csv. --run: a run's own training cases, each fold's expected by a
+calibration that was made of the other folds.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from autoseg.demo.case import SIDES, draw_hands
+from autoseg.evaluate.calibration import gather_known
+from autoseg.infer.confidence import calibrate
 from autoseg.infer.expected import TABLE, read_expected
 from autoseg.workspace import Workspace
 
@@ -72,6 +76,19 @@ def bent_cases(workspace: Path, cases: tuple[str, ...]) -> set[str]:
     return found
 
 
+def left_out(run: Path) -> Iterator[tuple[str, Rows]]:
+    """Each fold's training cases, as the other folds expect them."""
+    known, classes = gather_known(run)
+    assert known is not None, "no case has known Dice"
+    for fold in np.unique(known.folds):
+        chosen = known.folds == fold
+        calibration = calibrate(known[~chosen], classes)
+        assert calibration is not None, "too few cases are left"
+        expected, dice = calibration.expect(known.certainty[chosen]), np.nan_to_num(known.dice[chosen], nan=1.0)
+        names = tuple(map(str, np.flatnonzero(chosen)))
+        yield f"fold {fold}", Rows(cases=names, dice=dice, expected=expected.dice, low=expected.low, high=expected.high)
+
+
 def lines(name: str, rows: Rows) -> Iterator[str]:
     """A row of the table."""
     dice, expected = rows.dice.ravel(), rows.expected.ravel()
@@ -93,12 +110,15 @@ def correlation(a: Values, b: Values) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", type=Path, nargs="+", metavar="PRED")
+    parser.add_argument("folders", type=Path, nargs="*", metavar="PRED")
     parser.add_argument("--phantom", type=Path)
+    parser.add_argument("--run", type=Path)
     given = parser.parse_args()
     head = ("predictions", "cases", "values", "Dice", "expected", "error", "Spearman", "in classes", "of cases", "inside", "below", "above")
     print("| " + " | ".join((*head, "width")) + " |")
     print("|---" * (len(head) + 1) + "|")
+    for name, rows in left_out(given.run) if given.run is not None else ():
+        print(*lines(name, rows), sep="\n")
     for folder in given.folders:
         rows = read_rows(folder)
         parts = {"": rows}

@@ -32,8 +32,6 @@ from autoseg.workspace import Workspace
 from benchmarks.browser import ABSENT, find_chromium, open_chromium
 
 OUT = Path(__file__).parents[1] / "docs" / "images"
-#: Colours of a screenshot: few, so that it stays small.
-COLOURS = 128
 WAIT_S = 20
 
 
@@ -53,7 +51,7 @@ def take_pictures(report: Path) -> None:
         driver.get(report.resolve().as_uri())
         for section, picture in shots(driver):
             file = OUT / f"report-{section}.png"
-            Image.open(BytesIO(picture)).convert("RGB").quantize(COLOURS).save(file, optimize=True)
+            Image.open(BytesIO(picture)).convert("RGB").save(file, optimize=True)
             print(f"{file}: {file.stat().st_size // 1024} KB")
     finally:
         driver.quit()

@@ -3,10 +3,10 @@
     autoseg demo make -w WORKSPACE --people 4 --size 2048
     python -m benchmarks.writing WORKSPACE --processes 0,4
 
-No net: in its place the main thread launches small torch operations, `--launches` for each case, as a forward pass on a GPU does, and gives the
-truth of a training image, its border roughened, as the prediction. Printed are seconds a case, the time that a launch takes against
-the same without any writing, processor time of this process and of the others, and the largest memory (PSS) of all. Each row is a process of
-its own. Images are those of WORKSPACE/raw/HandBone.
+No net: in its place the main thread launches small torch operations, `--launches` for each case, as a forward pass on a GPU does, and gives
+the truth of a training image, its border roughened, as the prediction. Printed are seconds a case, the time that a launch takes against the
+same without any writing, processor time of this process and of the others, and the largest memory (PSS) of all. Each row is a process of its
+own. Images are those of WORKSPACE/raw/HandBone.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ def measure(given: argparse.Namespace, processes: int) -> str:
         peak, begun, used = Peak(os.getpid()), time.perf_counter(), os.times()
         for case, error in flow(cases, steps, batch=1, writers=threads):
             if error is not None:
+                peak.end()
                 sys.exit(f"{case.name}: {error!r}")
         seconds = time.perf_counter() - begun
         memory = peak.end()

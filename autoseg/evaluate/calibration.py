@@ -62,19 +62,25 @@ def make_calibration(run: Path, *, workers: int = 1, progress: Progress | None =
     """
     if (made := _read(run)) is not None:
         return made.calibration
+    known, classes = gather_known(run, workers=workers, progress=progress)
+    calibration = None if known is None else calibrate(known, classes)
+    save_json(run / FILE, Made(made_of=_stamps(run), calibration=calibration))
+    return calibration
+
+
+def gather_known(run: Path, *, workers: int = 1, progress: Progress | None = None) -> tuple[Known | None, tuple[str, ...]]:
+    """The out-of-fold cases of a run whose Dice is known, None if there is none, and the classes. Raises as `make_calibration` does."""
     found = find_out_of_fold(run)
     scores = {fold: _read_dice(folder / TABLE) for fold, folder in _numbered(run).items()}
     cases = [case for case, (fold, _) in found.files.items() if case in scores.get(fold, {})]
     certainties = list(map_cases(partial(_certainty, found), cases, workers=workers, progress=progress))
-    calibration = None
-    if cases:
-        folds = [found.files[case][0] for case in cases]
-        rows = [scores[fold][case] for case, fold in zip(cases, folds, strict=True)]
-        dice = np.array([[row.get(name, np.nan) for name in found.labels.classes] for row in rows])
-        numbers: NDArray[np.int64] = np.unique(folds, return_inverse=True)[1]
-        calibration = calibrate(Known(certainty=Certainty.stack(certainties), dice=dice, folds=numbers), found.labels.classes)
-    save_json(run / FILE, Made(made_of=_stamps(run), calibration=calibration))
-    return calibration
+    if not cases:
+        return None, found.labels.classes
+    folds = [found.files[case][0] for case in cases]
+    rows = [scores[fold][case] for case, fold in zip(cases, folds, strict=True)]
+    dice = np.array([[row.get(name, np.nan) for name in found.labels.classes] for row in rows])
+    numbers: NDArray[np.int64] = np.unique(folds, return_inverse=True)[1]
+    return Known(certainty=Certainty.stack(certainties), dice=dice, folds=numbers), found.labels.classes
 
 
 def _certainty(found: OutOfFold, case: str) -> Certainty:

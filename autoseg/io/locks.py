@@ -135,8 +135,8 @@ def _take(path: Path, doing: str) -> Lock:
     for attempt in range(TRIES):
         if attempt:
             time.sleep(TRY_S)
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:
             continue  # an owner that ends has just removed the folder that it had made

@@ -73,7 +73,7 @@ def _planned(workers: int, left: int) -> int:
 def pool_pays(seconds_each: float, left: int, workers: int) -> bool:
     """True if processes, started now, save more than `WORTH_S` of what `left` items of so many seconds each take here."""
     used = min(workers, left)
-    return seconds_each * left - (START_S + seconds_each * left / used) > WORTH_S
+    return used > 0 and seconds_each * left - (START_S + seconds_each * left / used) > WORTH_S
 
 
 def _report(result: Result, done: int, total: int, progress: Progress | None) -> Result:

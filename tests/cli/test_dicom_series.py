@@ -92,9 +92,9 @@ def test_series_in_nifti_out_and_back(autoseg: Autoseg, workspace: Path) -> None
         written.append(sitk.ReadImage(str(workspace / out / "new.nii.gz")))
         for name in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
             assert getattr(written[-1], name)() == getattr(reference, name)(), name  # to the last bit
-    pixels = [sitk.GetArrayFromImage(image) for image in written]
-    np.testing.assert_array_equal(*pixels)
-    assert 0 < pixels[0].mean() < 1
+    first, second = (sitk.GetArrayFromImage(image) for image in written)
+    np.testing.assert_array_equal(first, second)
+    assert 0 < first.mean() < 1
     # The prediction is a truth of the series that it was made of.
     shutil.copytree(series, workspace / "raw/Checked/imagesTr/new")
     (workspace / "raw/Checked/labelsTr").mkdir()

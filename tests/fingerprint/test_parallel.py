@@ -59,6 +59,7 @@ def test_when_a_pool_pays() -> None:
     assert not parallel.pool_pays(0.05, 40, 4)  # 2 s of work
     assert parallel.pool_pays(0.5, 40, 4)
     assert not parallel.pool_pays(30, 1, 4)
+    assert not parallel.pool_pays(30, 0, 4)
 
 
 @pytest.mark.slow

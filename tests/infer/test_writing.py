@@ -87,6 +87,11 @@ def test_on_a_cpu_when_the_nets_wait(tmp_path: Path, elsewhere: list[Elsewhere],
     assert [other.names for other in elsewhere] == [list("bcde")]
 
 
+def test_the_last_case_starts_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Remote", None)
+    write_all(tmp_path)  # by the rule itself: five small cases are never worth it
+
+
 def test_no_more_than_memory_holds(tmp_path: Path, elsewhere: list[Elsewhere], monkeypatch: pytest.MonkeyPatch) -> None:
     each = module.PROCESS_BYTES + module.COPIES * num_bytes(segmentation())
     monkeypatch.setattr(module, "free_bytes", lambda: int(3.1 * each / 0.8))
