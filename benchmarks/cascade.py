@@ -25,9 +25,7 @@ from autoseg.infer.cascade import prepare_stages, segment_stages
 from autoseg.infer.case import segment
 from autoseg.infer.segmentation import Segmentation
 from autoseg.io.cases import read_case
-from autoseg.io.json_files import save_json
 from autoseg.io.layouts import read_dataset
-from autoseg.planners.folds import Fold, Splits
 from autoseg.workspace import Workspace
 from benchmarks.far_marks import CLASSES, write_dataset
 from benchmarks.side_by_side import Bench, settings
@@ -49,8 +47,6 @@ class Size:
     iterations, batch : int
     features : tuple of int
         Of each net's stages.
-    folds : int
-        In which the first stage is trained.
     """
 
     train: int = 20
@@ -58,7 +54,6 @@ class Size:
     iterations: int = 500
     batch: int = 4
     features: tuple[int, ...] = (16, 32, 64)
-    folds: int = 5
 
 
 def main() -> None:
@@ -80,21 +75,11 @@ def run(bench: Bench, seed: int, size: Size, cores: tuple[int, ...] = ()) -> Non
     name = dataset_name(seed)
     if not (bench.place.raw / name).is_dir():
         write_dataset(bench.place.raw / name, train=size.train, test=size.test, seed=seed)
-        if size.folds != Size.folds:  # five are the planner's own
-            save_json(bench.place.splits_file(name), splits(bench.place.raw / name, size.folds))
     bench.autoseg(name, "plan", "plan_and_preprocess", "--gpu-memory", GPU_MEMORY, *options(size), cores=cores)
-    for config, folds in ((LOW, f"fold0..{size.folds - 1}"), (CASCADE, "fold0"), (FULL, "fold0")):
+    for config, folds in ((LOW, "fold0..4"), (CASCADE, "fold0"), (FULL, "fold0")):
         bench.autoseg(name, config, "train", config, folds, "--device", "cpu", "--seed", str(seed), cores=cores)
     for arm in ARMS:
         save_summary(scores_file(bench.place, seed, arm), score(bench.place, name, arm))
-
-
-def splits(raw: Path, num_folds: int) -> Splits:
-    """Every `num_folds`-th case is validated on: cases are drawn independently."""
-    names = tuple(case.name for case in read_dataset(raw).train)
-    parts = [names[k::num_folds] for k in range(num_folds)]
-    folds = tuple(Fold(train=tuple(name for name in names if name not in val), val=val) for val in parts)
-    return Splits(rule="cases", seed=0, groups=tuple((name,) for name in names), folds=folds)
 
 
 def dataset_name(seed: int) -> str:

@@ -6,8 +6,8 @@
     python -m benchmarks.confidence --run results/NAME/PLAN/CONFIG-TRAINER
 
 --phantom says which workspace `autoseg demo make` has written: its test hands are then also counted by straight and bent wrists. Where
-nothing is there and nothing is predicted, Dice counts as 1, as in confidence.csv. --run: a run's own training cases, each fold's expected by a
-calibration that was made of the other folds.
+nothing is there and nothing is predicted, Dice counts as 1, as in confidence.csv. --run: the training cases of a run, each fold's as a
+calibration expects them that was made of the other folds.
 """
 
 from __future__ import annotations

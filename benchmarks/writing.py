@@ -3,10 +3,10 @@
     autoseg demo make -w WORKSPACE --people 4 --size 2048
     python -m benchmarks.writing WORKSPACE --processes 0,4
 
-No net: in its place the main thread launches small torch operations, `--launches` for each case, as a forward pass on a GPU does, and gives
-the truth of a training image, its border roughened, as the prediction. Printed are seconds a case, the time that a launch takes against the
-same without any writing, processor time of this process and of the others, and the largest memory (PSS) of all. Each row is a process of its
-own. Images are those of WORKSPACE/raw/HandBone.
+No net: in its place the main thread launches small torch operations, `--launches` for each case, as a forward pass on a GPU does, and
+gives the truth of a training image, its border roughened, as the prediction. Printed are seconds a case, the time that a launch takes
+against the same without any writing, processor time of this process and of the others, and the largest memory (PSS) of all. Each row is a
+process of its own. Images are those of WORKSPACE/raw/HandBone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy import ndimage
 
 from autoseg.case import Case
@@ -34,7 +33,8 @@ from autoseg.infer.writing import Writer, num_bytes
 from autoseg.io.cases import read_case
 from autoseg.io.layouts import read_dataset
 from autoseg.labels import LabelSpace
-from benchmarks.predict import MIB, Peak
+
+# torch is imported where it is used: processes that write read this file again, and must not hold it.
 
 FORMATS = "coco,rle,polygons,masks"
 HEAD = "| processes | s a case | a launch, times idle | processor s a case, here and there | peak MiB |\n|---|---|---|---|---|"
@@ -60,6 +60,8 @@ def segmentations(workspace: Path, num: int) -> list[tuple[Path, Segmentation]]:
 
 def launch(num: int) -> float:
     """Seconds for so many small operations, each of which gives Python's lock up and takes it again."""
+    import torch
+
     numbers = torch.zeros(64)
     begun = time.perf_counter()
     for _ in range(num):
@@ -69,6 +71,10 @@ def launch(num: int) -> float:
 
 def measure(given: argparse.Namespace, processes: int) -> str:
     """A row of the table."""
+    import torch
+
+    from benchmarks.predict import MIB, Peak
+
     torch.set_num_threads(1)
     made = segmentations(given.workspace, 4)
     cases = [Case(name=f"case{i:03d}", images=(made[i % len(made)][0],)) for i in range(given.cases)]

@@ -111,14 +111,28 @@ def command(
         raise UsageError("--epochs and --hours exclude each other: a training ends after a number of steps or after a time.")
     place, folder = choose_dataset(workspace, dataset)
 
-    from autoseg.trainers import Job, TrainOptions
+    from autoseg.trainers import TrainOptions
 
     # The options that are left are its fields.
-    asked = TrainOptions(**options)
+    given = {"options": TrainOptions(**options), "hours": hours, "source": source, "track": track, "restart": restart, "begun": begun}
+    job, devices, num_folds = make_job(place, folder, plan_name, config, folds, device, **given)
+    if len(devices) > 1 and len(job.folds) > 1:
+        context.exit(train_side_by_side(context, job, devices, num_folds=num_folds))
+    train_in_turn(job, num_folds=num_folds, queued=queued)
+
+
+def make_job(
+    place: Workspace, folder: Path, plan_name: str, config: str, folds: tuple[str, ...], device: str | None, **given: Any
+) -> tuple[Job, tuple[torch.device, ...], int]:
+    """The command's job, the devices for it, and how many folds the data set has; `given`: fields of `Job` that need nothing else."""
+    from autoseg.trainers import Job
+
     plan, raw, splits = read_planned(place, folder, plan_name, config)
     chosen = parse_folds(folds, len(splits.folds))
     devices = choose_devices(device, plan, config, folds=len(chosen))
-    store, previous = open_store(place, plan, config, splits, asked.trainer)
+    store, previous = open_store(place, plan, config, splits, given["options"].trainer)
+    if given["hours"] is None and given["options"].epochs is None:
+        given["hours"] = plan.budget.hours
     job = Job(
         workspace=place,
         dataset=raw,
@@ -126,18 +140,11 @@ def command(
         config=config,
         store=store,
         folds={fold: fold_cases(splits, fold) for fold in chosen},
-        options=asked,
-        hours=plan.budget.hours if hours is None and asked.epochs is None else hours,
         device=devices[0],
-        restart=restart,
-        begun=begun,
         previous=previous,
-        source=source,
-        track=track,
+        **given,
     )
-    if len(devices) > 1 and len(chosen) > 1:
-        context.exit(train_side_by_side(context, job, devices, num_folds=len(splits.folds)))
-    train_in_turn(job, num_folds=len(splits.folds), queued=queued)
+    return job, devices, len(splits.folds)
 
 
 def train_side_by_side(context: click.Context, job: Job, devices: tuple[torch.device, ...], *, num_folds: int) -> int:

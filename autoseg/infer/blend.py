@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from torch import Tensor
 from autoseg.infer.tiling import Axis
 
 Start = tuple[int, ...]
+
+#: Of the memory that a GPU has free once the net has computed a tile, open rows may take this share.
+FREE_SHARE = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +26,19 @@ class Band:
     rows : slice
         Of the first spatial axis.
     probabilities : fp32 Tensor, (H, rows, ...), in [0, 1]
-        On the window's device, heads innermost in memory on a CPU. Holds until the next band is asked for: its memory is used again.
+        On the window's device, or in the host's memory where that has no room; heads innermost in memory on a CPU. Holds until the next
+        band is asked for: its memory is used again.
     """
 
     rows: slice
     probabilities: Tensor
+
+
+def rows_device(device: torch.device, needed: int) -> torch.device:
+    """Where open rows of `needed` bytes go: to the net's device, or to the host where a GPU has not that much left beside the net."""
+    if device.type != "cuda" or needed <= FREE_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return device
+    return torch.device("cpu")
 
 
 class Accumulator:
@@ -57,19 +69,20 @@ class Accumulator:
         yield from self._close_before(max(0, start[0]))
         assert self.open is not None
         rows = slice(places[0][0].start - self.top, places[0][0].stop - self.top)
-        weight = torch.ones((), device=tile.device)
+        weight = torch.ones((), device=self.open.device)
         for dim, (first, (_, part)) in enumerate(zip(start, places, strict=True)):
             weight = weight.unsqueeze(-1) * self.weights[dim][first][part]
-        self.open[:, rows, *(image for image, _ in places[1:])].addcmul_(tile, weight)
+        self.open[:, rows, *(image for image, _ in places[1:])].addcmul_(tile.to(self.open.device), weight)
         if all(first == axis.starts[-1] for axis, first in zip(self.axes, start, strict=True)):
             yield from self._close_before(self.axes[0].length)
 
     def _begin(self, tile: Tensor) -> None:
-        device, heads = tile.device, len(tile)
-        self.weights = [{start: torch.from_numpy(w).to(device) for start, w in axis.weights.items()} for axis in self.axes]
+        heads = len(tile)
         shape = (min(self.axes[0].patch, self.axes[0].length), *(axis.length for axis in self.axes[1:]))
+        device = rows_device(tile.device, 4 * heads * math.prod(shape))
+        self.weights = [{start: torch.from_numpy(w).to(device) for start, w in axis.weights.items()} for axis in self.axes]
         # As the net's own output lies: transposing 31 heads of a tile takes longer than blending them.
-        inner = device.type == "cpu"
+        inner = tile.device.type == "cpu"
         self.open = torch.zeros(*shape, heads).movedim(-1, 0) if inner else torch.zeros(heads, *shape, device=device)
 
     def _close_before(self, row: int) -> Iterator[Band]:

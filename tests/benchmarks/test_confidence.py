@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from autoseg.demo import write_phantom
 from autoseg.demo.case import draw_hands
-from benchmarks.confidence import bent_cases, lines, read_rows
+from benchmarks.confidence import bent_cases, left_out, lines, read_rows
+from tests.evaluate.runs import stored_run
 
 EXPECTED = """case,class,expected_dice,low,high
 x,a,0.5,0.4,0.6
@@ -41,3 +45,12 @@ def test_bent_wrists_are_those_that_were_drawn(tmp_path: Path) -> None:
         if scenes[name[-1]].pose.bent:
             expected.add(name)
     assert bent_cases(tmp_path, tuple(cases)) == expected
+
+
+def test_each_fold_is_expected_by_the_others(tmp_path: Path) -> None:
+    # Every prediction shows the same of itself, so that the others' mean Dice is expected: 0.9 less 0.01 for each case's number.
+    found = dict(left_out(stored_run(tmp_path, folds=3, cases=24)))
+    assert [len(rows.cases) for rows in found.values()] == [8, 8, 8]
+    assert found["fold 0"].expected == pytest.approx(np.full((8, 2), 0.9 - 0.01 * 12))
+    assert found["fold 1"].expected == pytest.approx(np.full((8, 2), 0.9 - 0.01 * 11.5))
+    assert np.sort(found["fold 0"].dice[:, 0]) == pytest.approx(0.9 - 0.01 * np.arange(21, -1, -3))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.infer.blend import Accumulator
+from autoseg.infer.blend import Accumulator, rows_device
 from autoseg.infer.tiling import plan_axes, tiles
 
 
@@ -60,3 +60,23 @@ def test_one_tile_needs_no_accumulator() -> None:
     assert accumulator.open is None
     assert band.rows == slice(0, 5)
     torch.testing.assert_close(band.probabilities, tile[:, 1:6, 1:7])
+
+
+def test_rows_lie_with_the_host_where_a_gpu_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, host = torch.device("cuda", 1), torch.device("cpu")
+    free = {gpu: (1000, 4000)}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", free.__getitem__)
+    assert rows_device(gpu, 900) == gpu
+    assert rows_device(gpu, 901) == host
+    assert rows_device(host, 10**15) == host
+
+
+@pytest.mark.gpu
+def test_tiles_of_a_gpu_are_blended_by_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoseg.infer.blend.FREE_SHARE", 0.0)
+    accumulator = Accumulator(plan_axes((8, 12), (8, 8)))
+    bands = []
+    for start in tiles((8, 12), (8, 8)):
+        bands += list(accumulator.add(start, torch.ones(2, 8, 8, device="cuda")))
+    assert bands[0].probabilities.device.type == "cpu"
+    np.testing.assert_allclose(torch.cat([band.probabilities for band in bands], dim=1), 1, rtol=1e-6)
