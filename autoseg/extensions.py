@@ -24,8 +24,19 @@ NOUNS: dict[Kind, str] = {
 
 @cache
 def installed(kind: Kind) -> dict[str, EntryPoint]:
-    """What installed packages offer of a kind, by name; none of it is imported."""
-    return {point.name: point for point in entry_points(group=f"autoseg.{kind}")}
+    """What installed packages offer of a kind, by name; none of it is imported.
+
+    Raises
+    ------
+    UsageError
+        If two packages offer the same name: which one is meant would hang on the order of installing.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"autoseg.{kind}"):
+        if (other := found.setdefault(point.name, point)).value != point.value:
+            both = f"{other.value} and {point.value}"
+            raise UsageError(f"two installed packages offer a {NOUNS[kind]} {point.name}: {both}. Remove one of them.")
+    return found
 
 
 def known(kind: Kind, own: Mapping[str, object]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_an_unknown_name_is_answered_with_those_that_there_are(install: Install)
         find("planners", "other", {"own": 1}, option="--planner")
     with pytest.raises(UsageError, match=r"^net other is not known; there are unet\."):
         find("nets", "other", {"unet": 1})
+
+
+def test_two_packages_of_one_name_are_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [EntryPoint(name="mine", value=value, group="autoseg.losses") for value in ("ones:THING", "others:THING")]
+    monkeypatch.setattr("autoseg.extensions.entry_points", lambda group: points)
+    installed.cache_clear()
+    with pytest.raises(UsageError, match="two installed packages offer a loss mine: ones:THING and others:THING"):
+        find("losses", "mine", {"own": 1})
 
 
 @pytest.mark.parametrize(("source", "said"), [("raise ValueError('no licence')", "no licence"), ("", "THING")])

@@ -282,6 +282,8 @@ class Fit:
         A checkpoint holds weights whose own loss nobody has seen yet: the last one was measured before the update.
         """
         for file in (self.run.last, self.run.best) if self.run.last.is_file() else ():
+            if not file.is_file():
+                continue
             self._begin_from(file)
             if self._is_sound():
                 return
@@ -378,6 +380,7 @@ class Fit:
         self.saver.wait()
         self._read_loss()
         self.progress.used_s = self.clock.elapsed_s()
+        self.watch.leave()
         if self._is_doubtful():
             return f"Stopped while losses were not finite: {self.run.path} keeps the state from before. {GOES_ON}"
         save_checkpoint(self.run.last, snapshot(self.settings, self.learner, self.progress))

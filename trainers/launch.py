@@ -113,7 +113,7 @@ def train_fold(job: Job, fold: str, report: Report, interrupt: Interrupt, *, beg
             return _train_locked(job, fold, live, interrupt, lock, begun=begun)
 
 
-def _train_locked(job: Job, fold: str, report: Report, interrupt: Interrupt, lock: Lock, *, begun: float) -> Summary:
+def _train_locked(job: Job, fold: str, report: LiveReport, interrupt: Interrupt, lock: Lock, *, begun: float) -> Summary:
     run = job.folder(fold)
     share_s = fold_share_s(job, fold)
     with interrupt.at_once():
@@ -130,13 +130,18 @@ def _train_locked(job: Job, fold: str, report: Report, interrupt: Interrupt, loc
     with reproducible(wanted=job.options.deterministic, threads=record.threads), closing(trackers):
         with interrupt.at_once():
             watch = _watch(job, fold, report, exam, clock, trackers, interrupt)
-            fit = _begin(job, record, exam, report, replace(watch, check_folder=lock.check), clock)
+            fit = _begin(job, record, exam, report, replace(watch, check_folder=lock.check, leave=report.stopped), clock)
             trackers.open(_tracked(fit))
         learner = fit.until_done(interrupt)
-        with predicting(learner), interrupt.leaving(lambda: VALIDATING.format(run.path)):
+        with predicting(learner), interrupt.leaving(lambda: _left_while_validating(run, report)):
             summary = _finish(fit, exam, report, interrupt)
         trackers.write(fit.progress.iteration, {f"validation_{name}": value for name, value in summary.mean.items()})
         return summary
+
+
+def _left_while_validating(run: RunFolder, report: LiveReport) -> str:
+    report.stopped()
+    return VALIDATING.format(run.path)
 
 
 def _tracked(fit: Fit) -> TrackedRun:

@@ -61,6 +61,11 @@ class LiveReport:
         self._written = None
         self._report.end(fold, summary, probability_bytes)
 
+    def stopped(self) -> None:
+        """The process leaves at once, and no block comes to its end: from whatever thread sees to that."""
+        if self._written is not None:
+            self._note(Live(doing="stopped", share=self._share()), now=True)
+
     def __enter__(self) -> Self:
         return self
 
@@ -68,10 +73,14 @@ class LiveReport:
         if error is None or self._written is None:
             return  # in order, or refused before anything was trained: what an earlier command said of the fold still holds
         if isinstance(error, Interrupted | KeyboardInterrupt):
-            self._note(Live(doing="stopped", share=self._last.share), now=True)
+            self.stopped()
         else:
             why = next(iter(str(error).splitlines()), "") or type(error).__name__
-            self._note(Live(doing="failed", share=self._last.share, why=why), now=True)
+            self._note(Live(doing="failed", share=self._share(), why=why), now=True)
+
+    def _share(self) -> float:
+        """Of the training, which is over once cases are validated."""
+        return 1.0 if self._last.doing == "validating" else self._last.share
 
     def _note(self, live: Live, *, now: bool = False) -> None:
         self._last = live

@@ -18,9 +18,11 @@ from autoseg.io.json_files import load_json
 from autoseg.io.names import escape_name
 from autoseg.io.parallel import map_cases
 from autoseg.io.probabilities import SUFFIX, read_probabilities
+from autoseg.io.processes import this_process
 from autoseg.plan import Plan, Stage
 from autoseg.preprocess.previous import prepare_previous
 from autoseg.preprocess.previous_store import PreviousStore, previous_key
+from autoseg.preprocess.readers import reading
 from autoseg.preprocess.store import PreparedStore
 from autoseg.trainers.run import BEGIN_ANEW, RunFolder, RunRecord
 from autoseg.workspace import PROBABILITIES, RUN_RECORD, Workspace
@@ -118,6 +120,15 @@ def prepare_previous_stage(
         load_checkpoint(folder / CHECKPOINT, advice=f"Train it again: {_command(run, stage.previous, [fold])} --restart.")
     sums = checksums({fold: folder / CHECKPOINT for fold, folder in folders.items()})
     channels = PreviousStore(workspace.previous_folder(plan.dataset, previous_key(plan, stage, sums)))
+    # Several folds may prepare them side by side, each in a command of its own.
+    with reading(store.folder, f"the channels of {stage.previous}, {this_process()}"):
+        return PreviousStage(run=run, checksums=sums, channels=_prepared(store, channels, files, plan, workers, progress))
+
+
+def _prepared(
+    store: PreparedStore, channels: PreviousStore, files: Mapping[str, Path], plan: Plan, workers: int, progress: Progress | None
+) -> PreviousStore:
+    """Make the channels that are missing."""
     channels.remove_leftovers()
     keys = {name: store.made_from(name) for name in files}
     missing = [name for name in files if not channels.has(name, keys[name])]
@@ -125,7 +136,7 @@ def prepare_previous_stage(
     for _ in map_cases(work, missing, workers=workers, progress=progress):
         pass
     logger.info("channels of %d cases prepared in %s, %d were there", len(missing), channels.folder, len(files) - len(missing))
-    return PreviousStage(run=run, checksums=sums, channels=channels)
+    return channels
 
 
 def find_previous_run(folder: Path, previous: str, trainer: str, *, num_folds: int) -> Path:

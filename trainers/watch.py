@@ -25,6 +25,8 @@ class Watch:
         The row of metrics.jsonl.
     check_folder : callable
         Raises if the run's folder is not there any more; called before something is written.
+    leave : callable
+        The process leaves in the middle of a step, its state saved; called from another thread.
     fill : callable (learner)
         Gives a fresh learner what it starts from (--from), if the training has to begin once more.
     """
@@ -34,4 +36,5 @@ class Watch:
     say: Callable[[str], None]
     on_epoch: Callable[[int, dict[str, Any]], None] = lambda iteration, row: None
     check_folder: Callable[[], None] = lambda: None
+    leave: Callable[[], None] = lambda: None
     fill: Callable[[Learner], None] = lambda learner: None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +13,11 @@ import click
 from autoseg.cli.options import choose_dataset, dataset_option, workspace_option
 from autoseg.cli.progress import size
 from autoseg.cli.tables import grid
-from autoseg.errors import RunError
+from autoseg.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from autoseg.standing import Removable, Standing
+    from autoseg.workspace import Workspace
 
 #: Kinds that go without being asked for by name: nobody waits for them to be made again.
 CHEAP = ("unused", "leftovers", "pictures")
@@ -37,13 +41,10 @@ def command(dataset: str | None, workspace: Path, prepared: bool, probabilities:
     """Free disk space: delete what can be made again, after saying how much. Raw data, nets, scores and predictions stay."""
     place, folder = choose_dataset(workspace, dataset, results_suffice=True)
 
-    from autoseg.standing import look, removables
+    from autoseg.standing import look
 
-    standing = look(place, folder.name, folder)
-    found = removables(standing)
     asked = [*CHEAP, *(["prepared"] if prepared else []), *(["probabilities"] if probabilities else [])]
-    going = [one for one in found if one.kind in asked]
-    _say(found, going)
+    going = _say(look(place, folder.name, folder), asked)
     if not going:
         click.echo("Nothing to delete.")
         return
@@ -51,22 +52,51 @@ def command(dataset: str | None, workspace: Path, prepared: bool, probabilities:
     if dry_run:
         click.echo(f"--dry-run: nothing was deleted; {total} would be free.")
         return
-    _refuse_while_running(standing)
-    if not yes and not click.confirm(f"Delete {total}?"):
-        click.echo("Nothing was deleted.")
-        return
-    _remove(standing, going)
+    with _alone(place, folder, going):
+        if not yes and not _is_wanted(total):
+            click.echo("Nothing was deleted.")
+            return
+        for one in going:
+            one.remove()
     click.echo(f"{total} freed.")
 
 
-def _say(found: list[Removable], going: list[Removable]) -> None:
-    """A row for each kind, with how it is made again or what deletes it."""
+def _say(standing: Standing, asked: list[str]) -> list[Removable]:
+    """A row for each kind, with how it is made again or what deletes it; and the kinds that are to go."""
+    from autoseg.standing import removables
+
+    found = removables(standing)
     rows = []
     for one in found:
-        advice = one.again if one in going else f"kept; --{one.kind} deletes them"
+        advice = one.again if one.kind in asked else f"kept; --{one.kind} deletes them"
         rows.append((f"  {size(one.num_bytes)}", one.what, advice))
     for line in grid(rows) if rows else ():
         click.echo(line)
+    return [one for one in found if one.kind in asked]
+
+
+def _is_wanted(total: str) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError(f"nobody is there to be asked whether {total} are to be deleted; -y deletes without asking, --dry-run only says.")
+    return click.confirm(f"Delete {total}?")
+
+
+@contextmanager
+def _alone(place: Workspace, folder: Path, going: list[Removable]) -> Iterator[None]:
+    """Keep others from planning, preparing and training while the block runs; RunError if somebody is at it."""
+    from autoseg.io.locks import locked
+    from autoseg.preprocess.readers import remaking
+    from autoseg.standing import look
+    from autoseg.workspace import LOCK
+
+    stores = [path for one in going for path in one.paths if path.parent == place.preprocessed(folder.name) / "cases" and path.is_dir()]
+    with ExitStack() as held:
+        held.enter_context(locked(place.preprocessed(folder.name) / LOCK, "planned, prepared or cleaned"))
+        for store in stores:
+            held.enter_context(remaking(store))
+        # Looked at once more: what began before the locks were held is seen now, what begins later sees the locks.
+        _refuse_while_running(look(place, folder.name, folder))
+        yield
 
 
 def _refuse_while_running(standing: Standing) -> None:
@@ -74,12 +104,3 @@ def _refuse_while_running(standing: Standing) -> None:
     busy += [str(known.folder) for known in standing.predictions if known.is_running]
     if busy:
         raise RunError(f"something works here: {', '.join(busy)}. Wait until it has ended, or stop it, and give the command again.")
-
-
-def _remove(standing: Standing, going: list[Removable]) -> None:
-    from autoseg.io.locks import locked
-    from autoseg.workspace import LOCK
-
-    with locked(standing.place.preprocessed(standing.name) / LOCK, "cleaned"):
-        for one in going:
-            one.remove()

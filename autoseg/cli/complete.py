@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,14 +28,14 @@ def configs(context: click.Context, parameter: click.Parameter, incomplete: str)
     found: list[str] = []
     for file in _plan_files(context):
         if file.stem == wanted:
-            found += json.loads(file.read_text(encoding="utf-8"))["stages"]
+            found += _read(file).get("stages", {})
     return [name for name in found if name.startswith(incomplete)]
 
 
 def folds(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """All folds at once, each fold, and the net of all cases."""
     file = _place(context).splits_file(_dataset(context))
-    num = len(json.loads(file.read_text(encoding="utf-8"))["folds"]) if file.is_file() else 0
+    num = len(_read(file).get("folds", ()))
     names = [f"fold0..{num - 1}", *(f"fold{k}" for k in range(num)), "all"] if num else []
     return [name for name in names if name.startswith(incomplete)]
 
@@ -51,4 +52,13 @@ def _dataset(context: click.Context) -> str:
 
 
 def _plan_files(context: click.Context) -> list[Path]:
-    return sorted((_place(context).preprocessed(_dataset(context)) / "plans").glob("*.json"))
+    return sorted((_place(context).preprocessed(_dataset(context)) / "plans").glob("[!.]*.json"))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing if it is not there or damaged: the command itself will say so."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -100,7 +100,8 @@ def choose_dataset(workspace: Path, given: str | None, *, results_suffice: bool 
 def find_dataset(workspace: Path, given: str | None, *, results_suffice: bool = False) -> tuple[Workspace, Path, str]:
     """As `choose_dataset`, and the sentence that says which, not printed."""
     place = Workspace(root=workspace)
-    if results_suffice and given is not None and given not in place.raw_names() and place.results(given).is_dir():
+    is_name = given is not None and given not in ("", ".", "..") and Path(given).name == given
+    if results_suffice and given is not None and is_name and given not in place.raw_names() and place.results(given).is_dir():
         return place, place.raw / given, f"Data set {given} (its results; the data themselves are not here)"
     folder, sentence = place.resolve(given)
     return place, folder, f"{sentence[0].upper()}{sentence[1:]}"

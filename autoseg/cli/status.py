@@ -32,9 +32,10 @@ def command(dataset: str | None, workspace: Path, as_json: bool) -> None:
     """Show what is done, what runs and for how long still, what failed, what it takes on the disk, and what to type next."""
     place, folder, sentence = find_dataset(workspace, dataset, results_suffice=True)
 
+    from autoseg.experiment_plans import names
     from autoseg.standing import look
 
-    standing = look(place, folder.name, folder)
+    standing = look(place, folder.name, folder, shipped=tuple(names()))
     if as_json:
         import json
 

@@ -72,16 +72,27 @@ def remove_leftovers(folder: Path, *, everyones: bool = False) -> None:
         Nobody else writes there now: what other machines left goes, too.
     """
     for path in tuple(folder.iterdir()) if folder.is_dir() else ():
-        if not TEMPORARY.match(path.name):
-            continue
-        pid, who = path.name.split("-")[1:3]
-        is_dead = pid.isdigit() and int(pid) != os.getpid() and who.startswith(_host()) and not is_running(int(pid))
-        if not (everyones or is_dead):
+        if not (TEMPORARY.match(path.name) if everyones else is_leftover(path)):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """True of a half-written file or folder whose writer was a process of this machine and has ended."""
+    if not TEMPORARY.match(path.name):
+        return False
+    pid, who = path.name.split("-")[1:3]
+    return pid.isdigit() and int(pid) != os.getpid() and who.startswith(_host()) and not is_running(int(pid))
+
+
+def discard_folder(folder: Path) -> None:
+    """Delete a folder, which first loses its name: nothing half gone is ever taken for whole, and what is left of it is a leftover."""
+    aside = _temporary(folder, "old")
+    folder.rename(aside)
+    shutil.rmtree(aside)
 
 
 def _temporary(path: Path, kind: str = "tmp") -> Path:
@@ -154,27 +165,29 @@ def write_text(path: Path, text: str) -> None:
 def write_once(path: Path, data: bytes) -> None:
     """Write a file that only its owner may read, unless there is one: of several writers at a time the first one's stays.
 
-    Where the disk knows no hard links, the last one's of those that began before any had ended.
+    Where the disk knows no hard links, others may see it before it is whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with open(handle, "wb") as stream:
-            stream.write(data)
-        _flush(temporary)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return
-        except OSError as error:
-            if error.errno not in NO_LINKS:
-                raise
-            if not path.exists():
-                temporary.replace(path)
+        _write_new(temporary, data)
+        with suppress(FileExistsError):
+            try:
+                os.link(temporary, path)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                _write_new(path, data)
         _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 @contextmanager

@@ -113,9 +113,10 @@ def refuse_if_locked(path: Path, doing: str) -> None:
 
 
 def holder(path: Path) -> Process | None:
-    """The process that holds the lock `path`, None if nobody does; nothing is taken and nothing made.
+    """The process that holds the lock `path`, None if nobody does; nothing is taken, and nothing that was there changes.
 
-    A process of another machine counts until its signs of life are over.
+    A process of another machine counts until its signs of life are over. The disk's clock is asked for that with a nameless file, or, where
+    it knows none, with one beside the lock that is removed at once; where nobody can write, the owner's word stands.
     """
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -201,13 +202,24 @@ def _gives_a_sign(handle: int) -> bool:
 
 def _is_silent(path: Path, handle: int) -> bool:
     """True if the file's time is long past, or far ahead, on the clock of the disk that it lies on."""
-    probe = path.with_name(f"{path.name}-{os.getpid()}")
+    return abs(_disk_time(path) - os.fstat(handle).st_mtime) > GONE_S
+
+
+def _disk_time(path: Path) -> float:
+    """What the clock says that a new file beside `path` gets its time from."""
     try:
-        probe.touch()
-        now = probe.stat().st_mtime
+        nameless = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o600)
+    except (AttributeError, OSError):  # macOS, and disks like NFS
+        probe = path.with_name(f"{path.name}-{os.getpid()}")
+        try:
+            probe.touch()
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
+    try:
+        return os.fstat(nameless).st_mtime
     finally:
-        probe.unlink(missing_ok=True)
-    return abs(now - os.fstat(handle).st_mtime) > GONE_S
+        os.close(nameless)
 
 
 def _read(handle: int) -> Process | None:

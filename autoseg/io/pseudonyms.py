@@ -10,6 +10,7 @@ import errno
 import logging
 import re
 import secrets
+import time
 from collections.abc import Iterable
 from functools import cached_property
 from hashlib import blake2b
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 #: Bytes of a salt (a key of blake2b may have 64) and of a hash: among a million patients two share one of 64 bits once in 37 million times.
 SALT_BYTES, HASH_BYTES = 32, 8
 PSEUDONYM = re.compile(rf"patient [0-9a-f]{{{2 * HASH_BYTES}}}")
-#: What a system says where nothing can be kept.
+#: How often a salt that is not whole is looked at, and the seconds between.
+TRIES, TRY_S = 5, 0.1
+#: What a system says where nothing can be kept, or read.
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -35,8 +38,8 @@ class Salt:
     file : Path or None
         Made with permissions 0600 if it is not there, once for all processes; None: the salt ends with this object.
     keep : bool
-        False makes no file: without one, or where nothing can be written, the salt ends with this object. Names of patients are then
-        right among themselves, and other ones the next time.
+        False makes no file: without one, where nothing can be written, and for whom the file may not be read (another user of the
+        workspace), the salt ends with this object. Names of patients are then right among themselves, and other ones the next time.
     """
 
     def __init__(self, file: Path | None = None, *, keep: bool = True) -> None:
@@ -60,15 +63,32 @@ class Salt:
         if self.file is None or not self.file.exists():
             return secrets.token_bytes(SALT_BYTES)
         try:
-            salt = bytes.fromhex(self.file.read_text(encoding="ascii"))
-        except ValueError:
-            salt = b""
+            salt = _read(self.file)
+        except OSError as error:
+            if error.errno not in NOT_WRITABLE:
+                raise
+            log.warning("%s may not be read here: patients get names that hold for this command alone. Ask its owner for access", self.file)
+            return secrets.token_bytes(SALT_BYTES)
         if len(salt) != SALT_BYTES:
             raise FileFormatError(
                 f"{self.file} is damaged: it is to hold {2 * SALT_BYTES} hex digits, the salt of patients' names. Delete it: another one "
                 "is made, patients get other names, and all else stays as it is."
             )
         return salt
+
+
+def _read(file: Path) -> bytes:
+    """What a file holds; empty if it is no hexadecimal text."""
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(TRY_S)
+        try:
+            salt = bytes.fromhex(file.read_text(encoding="ascii"))
+        except ValueError:
+            salt = b""
+        if len(salt) == SALT_BYTES:
+            break  # else another process may be writing it, see `write_once`
+    return salt
 
 
 def numbered(groups: Iterable[str | None]) -> list[str | None]:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from autoseg.evaluate.summary import Summary, load_summary
 from autoseg.fingerprint import Fingerprint
 from autoseg.infer.expected import TABLE, read_expected
 from autoseg.infer.folds import fold_of
-from autoseg.infer.record import RECORD
+from autoseg.infer.record import PART_RECORD, RECORD
 from autoseg.io.json_files import load_json, read_plain_json
 from autoseg.io.layouts import read_dataset
 from autoseg.io.pseudonyms import Salt
@@ -169,7 +170,7 @@ def find(place: Workspace, name: str, folder: Path) -> Found:
     """Read what there is of the data set `name`, whose raw data lie in `folder` (or no longer do)."""
     reader = _Reader()
     results = place.results(name)
-    plans = sorted((place.preprocessed(name) / "plans").glob("*.json"))
+    plans = sorted((place.preprocessed(name) / "plans").glob("[!.]*.json"))
     runs = [_run(reader, path) for path in sorted(results.glob("*/*-*")) if any(path.glob("fold*"))]
     runs = sorted((run for run in runs if run.folds), key=lambda run: (-(run.dice if run.dice is not None else -1.0), run.name))
     checks = {run.name: reader.read(results / run.name / LABEL_CHECK, lambda path: load_json(path, LabelCheck)) for run in runs}
@@ -215,8 +216,9 @@ def _read_curve(path: Path) -> tuple[dict[str, Any], ...]:
 
 
 def _predicted(reader: _Reader, root: Path) -> Predicted | None:
-    records = sorted(root.glob("*/predict*.json"), key=lambda path: path.stat().st_mtime)
-    folders = list(dict.fromkeys(path.parent for path in reversed(records) if path.name == RECORD or path.name.startswith("predict-")))
+    found = [path for path in root.glob("*/predict*.json") if path.name == RECORD or fnmatch(path.name, PART_RECORD.format("*", "*"))]
+    records = sorted(found, key=lambda path: path.stat().st_mtime)
+    folders = list(dict.fromkeys(path.parent for path in reversed(records)))
     if not folders:
         return None
     newest = folders[0]
@@ -235,5 +237,7 @@ def _predicted(reader: _Reader, root: Path) -> Predicted | None:
 
 def _read_images(record: Path) -> dict[str, tuple[Path, ...]]:
     """The input files of the cases that a record of `predict` names; those that are gone are left out."""
-    named = {case: tuple(map(Path, paths)) for case, paths in read_plain_json(record).get("images", {}).items()}
+    content = read_plain_json(record)
+    images = content.get("images") if isinstance(content, dict) else None
+    named = {case: tuple(map(Path, paths)) for case, paths in images.items()} if isinstance(images, dict) else {}
     return {case: paths for case, paths in named.items() if all(path.exists() for path in paths)}

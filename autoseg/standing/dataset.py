@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.errors import AutosegError, FileFormatError
-from autoseg.infer.record import RECORD, RunRecord
+from autoseg.infer.record import PART_RECORD, RECORD, RunRecord
 from autoseg.io.json_files import load_json, read_plain_json
 from autoseg.io.layouts import read_dataset
 from autoseg.io.locks import holder
@@ -49,7 +50,12 @@ class RunStanding:
         """True if every numbered fold is done, or the one that trains on all cases."""
         numbered = [fold for fold in self.folds if fold.name != "all"]
         alone = any(fold.name == "all" and fold.state == "done" for fold in self.folds)
-        return all(fold.state == "done" for fold in numbered) or (alone and all(fold.state == "not begun" for fold in numbered))
+        return self.is_validated or (alone and all(fold.state == "not begun" for fold in numbered))
+
+    @property
+    def is_validated(self) -> bool:
+        """True if every numbered fold is done: there is a held-out prediction of every case."""
+        return all(fold.state == "done" for fold in self.folds if fold.name != "all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +92,8 @@ class Standing:
         `autoseg select` has chosen; there is a report.
     notes : tuple of str
         Files that could not be read, and why.
+    shipped : tuple of str
+        Names of the plans that come with autoseg.
     """
 
     place: Workspace
@@ -103,6 +111,7 @@ class Standing:
     is_selected: bool
     is_reported: bool
     notes: tuple[str, ...]
+    shipped: tuple[str, ...] = ()
 
     @property
     def running(self) -> tuple[FoldStanding, ...]:
@@ -110,7 +119,7 @@ class Standing:
         return tuple(fold for run in self.runs for fold in run.in_state("running"))
 
 
-def look(place: Workspace, name: str, folder: Path) -> Standing:
+def look(place: Workspace, name: str, folder: Path, shipped: tuple[str, ...] = ()) -> Standing:
     """Read where the data set `name` stands, whose raw data lie in `folder` or no longer do; nothing is changed."""
     notes: list[str] = []
     labelled = test = None
@@ -136,6 +145,7 @@ def look(place: Workspace, name: str, folder: Path) -> Standing:
         is_selected=place.selection_file(name).is_file(),
         is_reported=place.report_file(name).is_file(),
         notes=tuple(notes),
+        shipped=shipped,
     )
 
 
@@ -153,7 +163,7 @@ def _folds(file: Path, notes: list[str]) -> list[set[str]]:
 
 
 def _plans(place: Workspace, name: str, notes: list[str]) -> Iterator[PlanStanding]:
-    for file in sorted((place.preprocessed(name) / "plans").glob("*.json")):
+    for file in sorted((place.preprocessed(name) / "plans").glob("[!.]*.json")):
         try:
             # A copied file is a plan of its own, whatever name it holds.
             plan = replace(load_json(file, Plan), name=file.stem)
@@ -171,7 +181,9 @@ def _count_cases(store: Path) -> int:
 
 def _runs(place: Workspace, name: str, num_folds: int) -> Iterator[RunStanding]:
     for run in sorted(path for path in place.results(name).glob("*/*-*") if any(path.glob("fold*"))):
-        there = {path.name: fold_standing(path) for path in sorted(run.glob("fold*")) if path.is_dir()}
+        # A copy that somebody keeps beside them (fold0_old) is no fold.
+        folders = [path for path in sorted(run.glob("fold*")) if path.is_dir() and re.fullmatch(r"fold\d+|fold_all", path.name)]
+        there = {path.name: fold_standing(path) for path in folders}
         absent = {f"fold{k}": FoldStanding(name=str(k), state="not begun") for k in range(num_folds)}
         config, _, trainer = run.name.partition("-")
         folds = tuple(standing for _, standing in sorted((absent | there).items()))
@@ -181,7 +193,7 @@ def _runs(place: Workspace, name: str, num_folds: int) -> Iterator[RunStanding]:
 def _predictions(root: Path, notes: list[str]) -> Iterator[PredictionStanding]:
     for folder in sorted(path for path in root.glob("*") if path.is_dir()):
         done: set[str] = set()
-        for file in (folder / RECORD, *sorted(folder.glob("predict-*-of-*.json"))):
+        for file in (folder / RECORD, *sorted(folder.glob(PART_RECORD.format("*", "*")))):
             try:
                 done |= load_json(file, RunRecord).done.keys() if file.is_file() else set()
             except FileFormatError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.io.atomic import TEMPORARY
+from autoseg.io.atomic import discard_folder, is_leftover
 from autoseg.preprocess.store import plan_key
 from autoseg.standing.dataset import Standing
 from autoseg.workspace import PICTURES, PROBABILITIES, VALIDATION
@@ -36,12 +36,10 @@ class Removable:
     num_bytes: int
 
     def remove(self) -> None:
-        """Delete the files; a folder first loses its name, so that nothing half gone is ever taken for whole."""
+        """Delete the files."""
         for path in self.paths:
             if path.is_dir() and not path.is_symlink():
-                aside = path.with_name(f".old-{os.getpid()}-clean-{path.name}")
-                path.rename(aside)
-                shutil.rmtree(aside)
+                discard_folder(path)
             else:
                 path.unlink(missing_ok=True)
 
@@ -67,12 +65,20 @@ def removables(standing: Standing) -> list[Removable]:
     if any("plans" in note for note in standing.notes):
         # A plan that cannot be read may be mended, and then needs its cases.
         used |= {path.name for path in stores}
-    files = [path for top in (place.preprocessed(name), results) for path in top.rglob("*")]
+    unused = [path for path in stores if path.name not in used]
+    # A store that goes takes its leftovers along.
+    files = [path for path in _below(place.preprocessed(name), results) if not unused or not set(unused) & set(path.parents)]
+    prepared = [path for path in stores if path.name in used] + channels
     kinds = (
-        ("unused", "prepared cases that no plan uses", "nothing asks for them", [path for path in stores if path.name not in used]),
-        ("leftovers", "half-written files of commands that ended", "", [path for path in files if TEMPORARY.match(path.name)]),
+        ("unused", "prepared cases that no plan uses", "nothing asks for them", unused),
+        ("leftovers", "half-written files of commands that ended", "", [path for path in files if is_leftover(path)]),
         ("pictures", "pictures that the report keeps", "autoseg report draws them again", _folders(results, PICTURES)),
-        ("prepared", "prepared cases", "autoseg plan_and_preprocess prepares them again", [p for p in stores if p.name in used] + channels),
+        (
+            "prepared",
+            "prepared cases",
+            "autoseg plan_and_preprocess prepares them again (autoseg status gives the whole command)",
+            prepared,
+        ),
         (
             "probabilities",
             "probabilities of held-out cases (select, check --labels and cascades read them)",
@@ -88,7 +94,17 @@ def _removable(kind: str, what: str, again: str, paths: list[Path]) -> Removable
 
 
 def _bytes_of(path: Path) -> int:
-    return folder_bytes(path) if path.is_dir() and not path.is_symlink() else path.lstat().st_size
+    try:
+        return folder_bytes(path) if path.is_dir() and not path.is_symlink() else path.lstat().st_size
+    except FileNotFoundError:
+        return 0  # gone meanwhile: somebody works here
+
+
+def _below(*folders: Path) -> Iterator[Path]:
+    """All files and folders below, links not followed; os.walk does not mind what goes meanwhile."""
+    for folder in folders:
+        for parent, folders_in, names in os.walk(folder):
+            yield from (Path(parent, name) for name in (*folders_in, *names))
 
 
 def _folders(top: Path, name: str = "[!.]*") -> list[Path]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +42,8 @@ class FoldStanding:
         That trains it now.
     why : str
         What went wrong, of a fold that failed.
+    words : tuple of str
+        Options of `autoseg train` that it was begun with, as typed; the trainer, the plan and the device left out.
     """
 
     name: str
@@ -52,10 +55,33 @@ class FoldStanding:
     used_s: float = 0.0
     owner: Process | None = None
     why: str = ""
+    words: tuple[str, ...] = ()
 
 
 def fold_standing(folder: Path) -> FoldStanding:
     """Read a fold's folder (results/NAME/PLAN/CONFIG-TRAINER/foldK); nothing in it is changed, no tensor is read."""
+    return replace(_standing(folder), words=tuple(_words(_read(folder / RUN_RECORD))))
+
+
+def _words(record: dict[str, Any]) -> Iterator[str]:
+    """The options in a run's record that are not as they are without options."""
+    options = record.get("options")
+    for name, value in options.items() if isinstance(options, dict) else ():
+        if name == "trainer" or value is None or value is False or (name == "seed" and value == 0):
+            continue
+        yield f"--{name.replace('_', '-')}"
+        if value is not True:
+            yield f"{value:g}" if isinstance(value, float) else str(value)
+    if (hours := _number(record, "hours")) is not None:
+        yield from ("--hours", f"{hours:g}")
+    source = record.get("source")
+    if isinstance(source, dict) and source.get("path"):
+        path = Path(str(source["path"]))
+        # A folder of results gives each fold the net of its own number.
+        yield from ("--from", str(path.parents[1] if path.name == CHECKPOINT and path.parent.name.startswith("fold") else path))
+
+
+def _standing(folder: Path) -> FoldStanding:
     name, used_s = fold_of(folder), _number(_read(folder / TIME_SPENT), "used_s") or 0.0
     owner = holder(folder / LOCK)
     # A fold that is trained anew (--restart) holds what it had before for a moment.

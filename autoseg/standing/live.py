@@ -21,7 +21,7 @@ class Live:
     ----------
     doing : {"training", "validating", "stopped", "failed"}
     share : float
-        Done of the training, or of the validation cases, in [0, 1].
+        Done of the training, in [0, 1]; while validating, of the validation cases.
     left_s : float or None
         Seconds to the end of all folds of the command; None while that is not known.
     why : str

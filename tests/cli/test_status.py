@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.errors import RunError
 from autoseg.io.locks import locked
+from autoseg.preprocess.readers import reading
 from autoseg.standing.live import Live, write_live
 from autoseg.workspace import Workspace
 from tests.cli.conftest import Autoseg
@@ -55,7 +57,7 @@ def test_a_training_seen_from_another_window(autoseg: Autoseg, place: Workspace)
     assert "10 of 10 cases prepared" in done.out
     assert "Disk: raw " in done.out
     assert lines[-1] == "Next: the training is on its way; autoseg status shows how it goes"
-    assert autoseg("status").out.splitlines()[-1].startswith(f"Next: autoseg train 2d fold1..3 -d {NAME}   (goes on")
+    assert autoseg("status").out.splitlines()[-1].startswith(f"Next: autoseg train 2d fold1..3 --epochs 1 --iterations-per-epoch 1 -d {NAME}   (goes on")
 
 
 def test_for_programs(autoseg: Autoseg, place: Workspace) -> None:
@@ -86,6 +88,10 @@ def test_clean_says_how_much_and_asks(autoseg: Autoseg, place: Workspace, monkey
     assert "5.0 KB  prepared cases that no plan uses" in done.out
     assert "kept; --prepared deletes them" in done.out
     assert "nothing was deleted; 5.0 KB would be free" in done.out
+    done = autoseg("clean")  # nobody at the keyboard
+    assert done.code == 2
+    assert "-y deletes without asking" in done.err
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("click.confirm", lambda text: False)
     assert "Nothing was deleted." in autoseg("clean").out
     assert unused.is_file()
@@ -104,9 +110,43 @@ def test_prepared_cases_go_when_asked_and_come_back(autoseg: Autoseg, place: Wor
     assert "2d: 10 of 10 cases prepared" in autoseg("status").out
 
 
+@pytest.mark.parametrize("name", ["..", ".", "../w"])
+def test_a_path_is_no_name_of_results(autoseg: Autoseg, place: Workspace, name: str) -> None:
+    (place.root / "results").mkdir(exist_ok=True)
+    done = autoseg("clean", "-d", name, "--yes")
+    assert f"{NAME}/" not in done.out
+    assert "10 of 10 cases prepared" in autoseg("status").out
+    assert "its results; the data themselves are not here" not in done.out
+
+
+def test_cases_that_a_training_reads_stay(autoseg: Autoseg, place: Workspace) -> None:
+    (store,) = (place.preprocessed(NAME) / "cases").iterdir()
+    with reading(store, "default/2d-default/fold0"):
+        done = autoseg("clean", "--prepared", "--yes")
+    assert done.code != 0
+    assert "default/2d-default/fold0 (process " in done.err
+    assert "10 of 10 cases prepared" in autoseg("status").out
+
+
+def test_a_training_that_begins_while_the_question_waits_is_refused(
+    autoseg: Autoseg, place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (store,) = (place.preprocessed(NAME) / "cases").iterdir()
+
+    def answer(text: str) -> bool:
+        with pytest.raises(RunError, match="are being prepared again by"), reading(store, "default/2d-default/fold0"):
+            pass
+        return True
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("click.confirm", answer)
+    assert autoseg("clean", "--prepared").code == 0
+    assert "0 of 10 cases prepared" in autoseg("status").out
+
+
 def test_nothing_is_cleaned_under_a_training(autoseg: Autoseg, place: Workspace) -> None:
     with locked(fold(place, 1) / ".lock", "trained"):
         done = autoseg("clean", "--prepared", "--yes")
-    assert done.code == 2 or done.code == 1
+    assert done.code != 0
     assert "default/2d-default/fold1 (process " in done.err
     assert "2d: 10 of 10 cases prepared" in autoseg("status").out

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -162,3 +164,10 @@ def test_through_processes_of_their_own(tmp_path: Path, monkeypatch: pytest.Monk
 def test_those_that_hold_the_lock_are_known() -> None:
     """Formats that are pure compression are not worth a process."""
     assert {name for name, kind in FORMATS.items() if kind.holds_lock} == {"rle", "polygons", "coco", "overlay"}
+
+
+def test_processes_that_write_hold_no_torch() -> None:
+    """It would take each of them seconds and 200 MiB."""
+    code = "import sys, autoseg.infer.writing; print(sorted({'torch', 'blosc2', 'SimpleITK'} & sys.modules.keys()))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

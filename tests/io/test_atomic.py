@@ -102,6 +102,10 @@ def test_what_is_written_once_stays_and_is_private(tmp_path: Path, monkeypatch: 
         write_once(path, text)
     assert path.read_bytes() == b"first"
     assert mode_of(path) == 0o600
+    # One that another process makes between the look and the writing.
+    (tmp_path / "taken").write_bytes(b"another's")
+    write_once(tmp_path / "taken", b"ours")
+    assert (tmp_path / "taken").read_bytes() == b"another's"
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from autoseg.errors import RunError
 from autoseg.io import locks
-from autoseg.io.locks import GONE_S, locked, refuse_if_locked
+from autoseg.io.locks import GONE_S, holder, locked, refuse_if_locked
 from autoseg.io.processes import Process, is_gone, start_ticks, this_process
 
 HOLDER = """
@@ -157,6 +157,33 @@ def test_an_owner_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.Monkey
         while path.stat().st_mtime < 2:
             assert time.monotonic() < until
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_whoever_looks_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nameless: bool) -> None:
+    path, opened = tmp_path / ".lock", os.open
+    leave(path, Process(host="elsewhere", pid=7))
+    seen: list[list[str]] = []
+
+    def noted(where: Path, flags: int, mode: int = 0o777) -> int:
+        if not nameless and flags & os.O_TMPFILE == os.O_TMPFILE:
+            refuse(errno.EOPNOTSUPP)
+        seen.append(sorted(entry.name for entry in tmp_path.iterdir()))
+        return opened(where, flags, mode)
+
+    monkeypatch.setattr(os, "open", noted)
+    before = path.stat()
+    owner = holder(path)
+    assert owner is not None
+    assert owner.host == "elsewhere"
+    long_ago = time.time() - 2 * GONE_S
+    os.utime(path, (long_ago, long_ago))
+    assert holder(path) is None
+    assert [entry.name for entry in tmp_path.iterdir()] == [".lock"]
+    assert path.stat().st_ino == before.st_ino
+    assert path.read_bytes()
+    if nameless:
+        assert all(names == [".lock"] for names in seen)
 
 
 def test_a_folder_that_was_made_for_it_and_stayed_empty_goes(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,33 @@ def test_a_place_that_takes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert PSEUDONYM.fullmatch(salt.hashed("4711"))
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_another_users_salt_hinders_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, keep: bool
+) -> None:
+    name = Salt(tmp_path / ".salt").hashed("4711")
+
+    def refused(path: Path, encoding: str) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refused)  # root may read all files
+    salt = Salt(tmp_path / ".salt", keep=keep)
+    assert PSEUDONYM.fullmatch(salt.hashed("4711"))
+    assert salt.hashed("4711") != name
+    assert ".salt may not be read here: patients get names that hold for this command alone" in caplog.text
+
+
+def test_one_that_is_being_written_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, file = "ab" * 32, tmp_path / ".salt"
+    file.touch()
+    monkeypatch.setattr(time, "sleep", lambda seconds: file.write_text(key, encoding="ascii"))
+    (tmp_path / "whole").write_text(key, encoding="ascii")
+    assert Salt(file).hashed("4711") == Salt(tmp_path / "whole").hashed("4711")
+
+
 @pytest.mark.parametrize("content", [b"", b"ab" * 31, b"xy" * 32, b"\xff" * 64])
-def test_a_damaged_one_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(pseudonyms, "TRY_S", 0.0)
     (tmp_path / ".salt").write_bytes(content)
     with pytest.raises(FileFormatError, match=r"\.salt is damaged: it is to hold 64 hex digits.*Delete it"):
         Salt(tmp_path / ".salt").hashed("4711")

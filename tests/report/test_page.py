@@ -173,6 +173,14 @@ def test_images_from_elsewhere_have_pictures(tmp_path: Path) -> None:
     assert f"case-{rows['gone']}" not in scripts
 
 
+@pytest.mark.parametrize("record", [[], {"images": []}, {"images": {"hand": ["nowhere.png"]}}])
+def test_an_odd_record_of_a_prediction_is_no_error(tmp_path: Path, record: object) -> None:
+    place = make_workspace(tmp_path)
+    write_masks(place.predictions("Evil") / "mine" / "hand", predicted())
+    write_json(place.predictions("Evil") / "mine" / "predict.json", record)
+    assert "the predictions in mine" in written(place)
+
+
 def test_without_the_raw_data_there_are_no_pictures(tmp_path: Path) -> None:
     place = make_workspace(tmp_path)
     (place.raw / "Evil").rename(tmp_path / "elsewhere")

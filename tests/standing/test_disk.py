@@ -1,6 +1,10 @@
 """What lies on the disk, and what of it may go."""
 
+import os
+import platform
 import shutil
+import threading
+import zlib
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def leftover(name: str, pid: int) -> str:
+    """What a process of this machine calls the file `name` while it writes it; none has a number above 2**22 (proc(5))."""
+    return f".tmp-{pid}-{zlib.crc32(platform.node().encode()):08x}1-{name}"
+
+
 @pytest.fixture
 def place(prepared: Path, tmp_path: Path) -> Workspace:
     """Ten prepared cases, and of every other kind something of known size."""
@@ -26,7 +35,8 @@ def place(prepared: Path, tmp_path: Path) -> Workspace:
         (place.store_folder(NAME, "0123456789abcdef") / "case0/image.b2nd", 1000),
         (place.results(NAME) / ".report/case0.png", 20),
         (fold / "validation/probabilities/case0.prob", 300),
-        (fold / ".tmp-1-abc-checkpoint_last.safetensors", 4),
+        (fold / leftover("checkpoint_last.safetensors", 2**22 + 1), 4),
+        (fold / leftover("net of a living one", os.getppid()), 4096),
         (fold / "checkpoint_last.safetensors", 5),
         (place.previous_folder(NAME, "f" * 16) / "case0/previous.b2nd", 60),
     ):
@@ -69,6 +79,31 @@ def test_removing_takes_what_it_said_and_nothing_else(place: Workspace) -> None:
     assert (place.fold_folder(NAME, "default", "2d", "default", "0") / "checkpoint_last.safetensors").is_file()
     assert look(place, NAME, place.raw / NAME).plans[0].prepared == {"2d": 0}
     assert sizes(place) == {}
+
+
+def test_a_copy_of_a_fold_is_no_fold(place: Workspace) -> None:
+    fold = place.fold_folder(NAME, "default", "2d", "default", "0")
+    shutil.copytree(fold, fold.with_name("fold0_old"))
+    (run,) = look(place, NAME, place.raw / NAME).runs
+    assert [found.name for found in run.folds] == ["0", "1", "2", "3", "4"]
+
+
+def test_while_files_come_and_go(place: Workspace) -> None:
+    stop, folder = threading.Event(), place.store_folder(NAME, "0123456789abcdef")
+
+    def write() -> None:
+        while not stop.is_set():
+            (folder / "case0").rename(folder / "case1")
+            (folder / "case1").rename(folder / "case0")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(20):
+            assert "prepared" in sizes(place)
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_a_link_is_removed_and_not_what_it_leads_to(place: Workspace, tmp_path: Path) -> None:

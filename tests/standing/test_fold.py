@@ -41,6 +41,14 @@ def test_a_cut_curve_has_no_share(folder: Path) -> None:
     assert fold_standing(folder).share is None
 
 
+def test_the_options_that_it_was_begun_with(folder: Path) -> None:
+    options = {"trainer": "sgd", "epochs": 3, "iterations_per_epoch": None, "lr": 0.001, "seed": 0, "ema": None, "deterministic": True}
+    source = {"path": "/nets/default/2d-default/fold3/checkpoint_last.safetensors", "checksum": "x"}
+    write_json(folder / "run.json", {"options": options, "hours": 12.0, "source": source})
+    words = ("--epochs", "3", "--lr", "0.001", "--deterministic", "--hours", "12", "--from", "/nets/default/2d-default")
+    assert fold_standing(folder).words == words
+
+
 def test_done(folder: Path) -> None:
     write_json(folder / "summary.json", {"mean": {"dice": 0.875}})
     found = fold_standing(folder)

@@ -171,7 +171,7 @@ def test_the_second_stage_believes_the_first(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(fold(tmp_path, "2d_cascade", "0") / CHECKPOINT)
     image, truth = cascade.picture(0)
     for k, before in enumerate((cascade.oracle("case00"), cascade.oracle("case00")[::-1])):
-        masks = behind(checkpoint, image, before).array
+        masks = np.asarray(behind(checkpoint, image, before).array)
         assert dice(masks[k], truth) > 0.8
         assert masks[1 - k].sum() < 0.1 * truth.sum()
 

@@ -75,6 +75,14 @@ def test_how_it_ended_stays(tmp_path: Path, error: BaseException, expected: Live
     assert read_live(tmp_path) == expected
 
 
+def test_stopped_while_validating_is_a_training_that_is_over(tmp_path: Path) -> None:
+    with LiveReport(Heard(), tmp_path) as live:
+        live.step("0", 0.9, 1.0, 90.0)
+        live.validated("0", 1, 4)
+        live.stopped()  # as the watcher's thread does before the process leaves
+    assert read_live(tmp_path) == Live(doing="stopped", share=1.0)
+
+
 def test_a_refused_command_leaves_the_word_of_the_one_before(tmp_path: Path) -> None:
     with pytest.raises(RunError):
         train(tmp_path, RunError("no memory"), "step")

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +174,17 @@ def test_weights_that_spoil_the_last_steps_are_given_up(
     monkeypatch.setattr(Fit, "_due_s", lambda self, epoch_ends: -1.0 if self.progress.iteration in due else 1e9)
     dices = iter([0.1, 0.2, 0.3, 0.4] if saved == "after the best" else [])
     monkeypatch.setattr(launch, "quick_dice", lambda *arguments: next(dices, None))
+    filled: list[int] = []
+
+    def noted(self: Fit, file: Path | None) -> None:
+        self.watch = replace(self.watch, fill=lambda learner: filled.append(self.progress.iteration))  # --from
+        begin(self, file)
+
+    begin = Fit._begin_from
+    monkeypatch.setattr(Fit, "_begin_from", noted)
     spoil_weights(monkeypatch, capture(monkeypatch), after=27)
     train(workspace)
+    assert filled == ([] if iteration else [0])
     progress = last(workspace).progress
     assert (progress["went_back"], progress["lr_factor"], progress["iteration"]) == (1, 0.5, 30)
     assert finite(workspace)
