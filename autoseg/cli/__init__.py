@@ -67,7 +67,7 @@ def share_cores() -> None:
     -----
     Threads of GNU's OpenMP look for work 300,000 times before they sleep, and a thread that looks keeps the core from the one that all wait
     for. A step in 3D with two threads and another program on one of the two cores took 6.0 s, with 3,000 looks 0.89 s; with both cores free
-    0.33 s either way, and up to 0.85 s if they sleep at once (benchmarks/README.md, "Three dimensions"). Read when torch is imported.
+    0.33 s either way; sleeping at once is slower (benchmarks/README.md, "Three dimensions"). Read when torch is imported.
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = SPINS

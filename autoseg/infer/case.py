@@ -114,9 +114,7 @@ def tidy_after(geometry: Geometry) -> None:
         give_back_freed_memory()
 
 
-def segment_all(
-    model: Model, items: Sequence[Item], *, probabilities: Kept = False, room: Room | None = None
-) -> Iterator[Segmentation]:
+def segment_all(model: Model, items: Sequence[Item], *, probabilities: Kept = False, room: Room | None = None) -> Iterator[Segmentation]:
     """Predict several prepared cases, whose tiles share the net's batches; each as `segment` gives it, in order, when it is done.
 
     `room` has files for masks that are too large for memory.

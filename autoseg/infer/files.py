@@ -201,6 +201,9 @@ def _predict_claimed(job: Job, cases: Sequence[Case], progress: Progress | None)
             tell()
     finally:
         journal.write()
+    # Small images that are written side by side end in any order.
+    places = {case.name: k for k, case in enumerate(chosen)}
+    outcome.done.sort(key=places.__getitem__)
     for kind in FORMATS.values():
         if isinstance(kind, JoinedFormat) and kind in map(FORMATS.get, target.formats):
             _join(target, kind, cases, outcome)

@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 
 #: Larger segmentations are written here: they would lie in memory twice.
 MOST_BYTES = 2**28
-#: What a process that writes holds besides the masks (numpy, scipy and pillow: 60 MiB measured), and copies of an image's planes: together
-#: 130 MiB at 2048 x 2048 with 29 classes, as measured.
-PROCESS_BYTES, COPIES = 2**26, 4
+#: What a process that writes holds besides the masks (numpy, scipy and pillow, and what is sent to it), and copies of an image's planes:
+#: together 160 MiB at 2048 x 2048 with 29 classes, as measured (benchmarks/README.md, "Writing predictions").
+PROCESS_BYTES, COPIES = 3 * 2**25, 4
 REMEDY = "--overwrite with fewer formats at a time (--format) needs less of it."
 
 

@@ -67,9 +67,10 @@ def test_without_a_calibration_there_is_no_table(run: Path, tmp_path: Path) -> N
     assert not (out / TABLE).exists()
 
 
-def test_it_holds_for_the_flips_that_it_was_made_with(run: Path) -> None:
+def test_it_holds_for_the_nets_that_it_was_made_with(run: Path) -> None:
     assert Predictor.load(run, device="cpu").calibration == PLAIN
-    assert Predictor.load(run, device="cpu", tta=False).calibration is None
+    # Without flips, too: measured to be right within two points (docs/evaluation.md), and said when it is used so.
+    assert Predictor.load(run, device="cpu", tta=False).calibration == PLAIN
     # A fold that was trained since: the file is of others.
     save_json(run / "confidence.json", Made(made_of={"1": "x"}, calibration=replace(PLAIN, cases=11)))
     assert Predictor.load(run, device="cpu").calibration is None
