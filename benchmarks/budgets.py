@@ -1,7 +1,7 @@
 """The table of docs/memory.md: what is planned on 6 to 80 GB for four data sets, traced, with bounds by hand and the next larger choice.
 
-    python -m benchmarks.budgets            print the table
-    python -m benchmarks.budgets --golden   also write tests/planners/budgets.json, which the tests compare plans with
+python -m benchmarks.budgets            print the table
+python -m benchmarks.budgets --golden   also write tests/planners/budgets.json, which the tests compare plans with
 """
 
 from __future__ import annotations

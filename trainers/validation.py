@@ -29,7 +29,6 @@ from autoseg.workspace import PROBABILITIES, VALIDATION
 logger = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Exam:
     """What a fold is validated on.

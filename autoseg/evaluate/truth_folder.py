@@ -18,9 +18,7 @@ from autoseg.io.polygons import read_polygons
 from autoseg.io.pseudonyms import Salt
 
 
-def read_truth_folder(
-    folder: Path, predictions: Sequence[Prediction], like: Dataset | None = None, *, salt: Salt | None = None
-) -> Dataset:
+def read_truth_folder(folder: Path, predictions: Sequence[Prediction], like: Dataset | None = None, *, salt: Salt | None = None) -> Dataset:
     """The data set of a folder of truth: a raw data set in any layout, or labels alone.
 
     Labels alone are maps (CASE.png), masks (CASE/CLASS.png) or polygons (CASE.json, in folders or not). Their classes are those of `like`,

@@ -57,7 +57,11 @@ def test_a_training_seen_from_another_window(autoseg: Autoseg, place: Workspace)
     assert "10 of 10 cases prepared" in done.out
     assert "Disk: raw " in done.out
     assert lines[-1] == "Next: the training is on its way; autoseg status shows how it goes"
-    assert autoseg("status").out.splitlines()[-1].startswith(f"Next: autoseg train 2d fold1..3 --epochs 1 --iterations-per-epoch 1 -d {NAME}   (goes on")
+    assert (
+        autoseg("status")
+        .out.splitlines()[-1]
+        .startswith(f"Next: autoseg train 2d fold1..3 --epochs 1 --iterations-per-epoch 1 -d {NAME}   (goes on")
+    )
 
 
 def test_for_programs(autoseg: Autoseg, place: Workspace) -> None:

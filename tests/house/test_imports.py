@@ -10,8 +10,8 @@ from tests.house.imports import find_violations, read_imports, read_modules
 # __init__ is `autoseg` itself with its lazy names.
 ORDER = """
     __init__ __main__ > cli > trainers | planners | experiment_plans > report standing > predictor bundle select
-    > evaluate | ensemble | postprocess > infer > memory stopwatch > step > preprocess | augment | nets | losses | optimizers | metrics > fingerprint | checkpoint | demo > io
-    > workspace > plan > recipe budget > case labels > geometry > extensions > errors
+    > evaluate | ensemble | postprocess > infer > memory stopwatch > step > preprocess | augment | nets | losses | optimizers | metrics
+    > fingerprint | checkpoint | demo > io > workspace > plan > recipe budget > case labels > geometry > extensions > errors
 """
 
 

@@ -30,7 +30,24 @@ def startup_names(root: Path) -> set[str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *([name] for name in ("check", "plan_and_preprocess", "train", "predict", "export", "evaluate", "compare", "report", "status", "clean", "info", "completion", "demo")),
+        *(
+            [name]
+            for name in (
+                "check",
+                "plan_and_preprocess",
+                "train",
+                "predict",
+                "export",
+                "evaluate",
+                "compare",
+                "report",
+                "status",
+                "clean",
+                "info",
+                "completion",
+                "demo",
+            )
+        ),
         *([], ["plan"], ["plan", "show"]),
     ],
 )
