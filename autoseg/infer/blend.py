@@ -36,7 +36,11 @@ class Band:
 
 def rows_device(device: torch.device, needed: int) -> torch.device:
     """Where open rows of `needed` bytes go: to the net's device, or to the host where a GPU has not that much left beside the net."""
-    if device.type != "cuda" or needed <= FREE_SHARE * torch.cuda.mem_get_info(device)[0]:
+    if device.type != "cuda":
+        return device
+    # What torch keeps for itself of earlier images is free, too.
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if needed <= FREE_SHARE * (torch.cuda.mem_get_info(device)[0] + kept):
         return device
     return torch.device("cpu")
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.infer.bits import BitMasks
-from autoseg.io.atomic import link_or_copy, scratch_folder
+from autoseg.io.atomic import link_or_copy, naming, scratch_folder
 from autoseg.io.names import escape_name
 from autoseg.io.png import PngWriter, read_rows
 from autoseg.labels import LabelSpace, Mask
@@ -78,12 +78,16 @@ class RowFiles:
             undo.callback(self.discard)
             with self._open:
                 if kind is None:
-                    self._skip(self.size[0] - self._row)
-                    self._wait(0)
-                    for writer in self._writers:
-                        writer.end()
+                    with naming(self.folder):
+                        self._finish()
             if kind is None:
                 undo.pop_all()
+
+    def _finish(self) -> None:
+        self._skip(self.size[0] - self._row)
+        self._wait(0)
+        for writer in self._writers:
+            writer.end()
 
     def discard(self) -> None:
         """Remove the files: nobody will look at them."""
@@ -112,9 +116,11 @@ class RowFiles:
         self._wait(WAITING)
 
     def _wait(self, most: int) -> None:
-        while len(self._waiting) > most:
-            for future in self._waiting.popleft():
-                future.result()
+        # A full disk is said of this folder, and not of the image that is predicted.
+        with naming(self.folder):
+            while len(self._waiting) > most:
+                for future in self._waiting.popleft():
+                    future.result()
 
     def _read(self, number: int) -> NDArray[Any]:
         out, top = np.empty(self.size, self.type), 0

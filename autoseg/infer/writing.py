@@ -8,6 +8,7 @@ in a quarter of the memory, until they are seen to be what the nets wait for.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from autoseg.case import Case
 from autoseg.infer.bits import BitMasks
 from autoseg.infer.claim import remove_all_leftovers
 from autoseg.infer.formats import FORMATS
+from autoseg.infer.mask_files import RowFiles
 from autoseg.infer.segmentation import Segmentation
 from autoseg.infer.target import Target
 from autoseg.io.parallel import WORTH_S, pool_pays
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Larger segmentations are written here: they would lie in memory twice.
 MOST_BYTES = 2**28
+#: Bytes a pixel that an overlay or outlines of a large image take while they are drawn.
+IMAGES = 4
 #: What a process that writes holds besides the masks (numpy, scipy and pillow, and what is sent to it), and copies of an image's planes:
 #: together 160 MiB at 2048 x 2048 with 29 classes, as measured (benchmarks/README.md, "Writing predictions").
 PROCESS_BYTES, COPIES = 3 * 2**25, 4
@@ -130,7 +134,9 @@ def may_leave(segmentation: Segmentation) -> bool:
 
 
 def num_bytes(segmentation: Segmentation) -> int:
-    """What its arrays take in memory."""
+    """What its arrays take in memory; of masks in files what their writing may take: a few images of a byte a pixel."""
+    if isinstance(segmentation.array, RowFiles):
+        return IMAGES * math.prod(segmentation.array.size)
     array = segmentation.array.planes if isinstance(segmentation.array, BitMasks) else segmentation.array
     kept = (part for part in (array, segmentation.probabilities, segmentation.halves) if part is not None)
     return sum(int(part.nbytes) for part in kept)

@@ -12,6 +12,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from autoseg.io.processes import is_running
@@ -22,6 +23,7 @@ TEMPORARY = re.compile(r"\.(tmp|old)-[^-]*-[^-]*-")
 UNWRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 #: What a file system says that knows no hard links.
 NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
+_SCRATCHES = count()
 #: How often a folder is moved to a name that other processes take at the same time.
 RENAMES = 20
 
@@ -39,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     mode = _usual_mode(temporary, path)
     try:
-        with _naming(path):
+        with naming(path):
             yield temporary
             if _mode_of(temporary) != mode:
                 temporary.chmod(mode)
@@ -51,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Say what could not be written: an error of write(2), a full disk's, names no file by itself."""
     try:
         yield
@@ -201,7 +203,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        with _naming(path):
+        with naming(path):
             yield temporary
             for file in temporary.iterdir():
                 _flush(file)
@@ -214,9 +216,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def scratch_folder(path: Path) -> Path:
-    """An empty folder beside `path`, for the caller to fill and to remove; `remove_leftovers` takes that of a process that is gone."""
+    """A new, empty folder beside `path`, for the caller to fill and to remove; `remove_leftovers` takes that of a process that is gone."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = _temporary(path.with_name(f"{path.name}.scratch"))
+    scratch = _temporary(path.with_name(f"{next(_SCRATCHES)}-{path.name}.scratch"))
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     return scratch

@@ -70,7 +70,10 @@ def _annotated(path: Path) -> list[Case]:
     content = read_plain_json(path)
     if is_coco(content):
         root = path.parent.parent if path.parent.name == "annotations" else path.parent
-        return [replace(case, truth=None) for case in cases_of([read_coco(path)], root)]
+        cases = [replace(case, truth=None) for case in cases_of([read_coco(path)], root)]
+        if not cases:
+            raise UsageError(f"-i {path}: names no image (its list of images is empty)")
+        return cases
     if not is_labelme(content):
         raise UsageError(f"-i {path}: is JSON that names no image: neither LabelMe's (shapes, imagePath) nor COCO's (images, categories)")
     beside = path.with_name(PurePosixPath(content["imagePath"].replace("\\", "/")).name or path.name)

@@ -83,6 +83,10 @@ class Remote(Generic[Item, Result]):
                 code = self._bury(end, process)
                 log.warning("a process %s while it worked on %s", cause_of_death(code), name_of(item))
                 continue
+            except BaseException:
+                # What cannot be sent or rebuilt leaves the line in the middle of an answer: nobody else may use it.
+                self._bury(end, process)
+                raise
             with self._lock:
                 self._free.append((end, process))
             return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "µm": 1e-3, "\\u00b5m": 1e-3, "nm": 1e-6}
 #: Bytes of pixels from which on an image is read by region, or a file without compression mapped into memory instead of read into it.
 LARGE = 2**26
+NATIVE = "<" if sys.byteorder == "little" else ">"
 _CENTIMETRES = 3  # ResolutionUnit; 2, inches, is what printers' software writes and says nothing about an object
 
 
@@ -48,7 +50,7 @@ def read_tif(path: Path, *, keep_palette_indices: bool = False, by_region: bool 
             if not file.pages or not file.series:
                 raise unreadable(path, "holds no image: truncated or damaged", DAMAGED)
             check_size(path, file.series[0].nbytes)
-            if by_region and file.series[0].nbytes >= LARGE and is_regional(file):
+            if by_region and file.series[0].nbytes >= LARGE and not _is_mappable(file.series[0]) and is_regional(file):
                 return _regions(file, path)
             return _decode(file, path, keep_palette_indices)
     except (tifffile.TiffFileError, *DECODING_ERRORS) as error:
@@ -90,12 +92,17 @@ def _geometry(file: tifffile.TiffFile, shape: tuple[int, ...]) -> Geometry:
     return Geometry(shape=shape, spacing=spacing, origin=geometry.origin, direction=geometry.direction)
 
 
+def _is_mappable(series: tifffile.TiffPageSeries) -> bool:
+    """True if the pixels lie in the file as they would in memory, one after the other."""
+    native = (series.keyframe.parent.byteorder == NATIVE) or series.dtype.itemsize == 1
+    return series.dataoffset is not None and bool(series.keyframe.is_memmappable) and native
+
+
 def _pixels(series: tifffile.TiffPageSeries, path: Path) -> NDArray[Any]:
-    if series.nbytes >= LARGE and series.dataoffset is not None and series.keyframe.is_memmappable:
+    if series.nbytes >= LARGE and _is_mappable(series):
         # Pages that are read come from the file, and go without being written anywhere when memory is short.
         mapped: NDArray[Any] = series.asarray(out="memmap")
-        if mapped.dtype.isnative:
-            return mapped
+        return mapped
     try:
         return series.asarray()
     except ValueError as error:

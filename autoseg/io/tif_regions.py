@@ -117,8 +117,6 @@ class TifRegions:
     """
 
     ndim = 3
-    #: For whoever asks what an image takes in memory: what is kept of it.
-    nbytes = KEPT_BYTES
 
     def __init__(self, segments: _Segments, channels: Sequence[int], box: tuple[tuple[int, int], tuple[int, int]]) -> None:
         self._segments, self._channels, self._box = segments, list(channels), box
@@ -127,6 +125,13 @@ class TifRegions:
         self.dtype = np.dtype(np.uint8) if stored == np.bool_ else stored
         self.shape = (len(self._channels), *(stop - start for start, stop in box))
         self.size = self.shape[0] * self.shape[1] * self.shape[2]
+
+    @property
+    def nbytes(self) -> int:
+        """For whoever asks what an image takes in memory: what is kept of it, a row of strips or tiles at least."""
+        segments = self._segments
+        row = segments.height * segments.width * segments.columns * segments.num_planes * segments.page.shaped[-1]
+        return max(KEPT_BYTES, row * self._stored.itemsize)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -157,9 +162,9 @@ class TifRegions:
         return cast("NDArray[Any]", self)
 
     def slabs(self) -> Iterator[NDArray[Any]]:
-        """The whole image from top to bottom, (C, rows, x) at a time: rows of whole strips or tiles, some millions of values."""
-        step = self._segments.height
-        step *= max(1, SLAB // max(1, step * self.shape[0] * self.shape[2]))
+        """The whole image from top to bottom, (C, rows, x) at a time: some millions of values, whole strips or parts of high ones."""
+        step, height = max(1, SLAB // max(1, self.shape[0] * self.shape[2])), self._segments.height
+        step -= step % height if step > height else 0
         for top in range(0, self.shape[1], step):
             yield self[:, top : top + step]
 

@@ -97,6 +97,17 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_masks_of_one_name_twice_in_a_thread(tmp_path: Path) -> None:
+    first, second = (MaskFiles(tmp_path / "case", 1, (9, 4)) for _ in range(2))
+    assert first.folder != second.folder
+    expected = noise(1, 9, 4)
+    with first, second:
+        put(first, expected, (9,), slice(0, 4))
+        put(second, ~expected, (9,), slice(0, 4))
+    second.discard()
+    np.testing.assert_array_equal(np.asarray(first), expected)
+
+
 def test_which_cases_have_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mask_files, "LARGE", 200)
 

@@ -1,5 +1,6 @@
 """Large tif read by region: the pixels of the whole, of the strips and tiles that hold them alone."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ SHAPE = (37, 53)
 @pytest.fixture(autouse=True)
 def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tif, "LARGE", 0)
+    # Files without compression are mapped where that is possible; here they show what is read by region as well.
+    monkeypatch.setattr(tif, "_is_mappable", lambda series: False)
 
 
 def noise(*shape: int, dtype: type[np.unsignedinteger[Any]] = np.uint8) -> Any:
@@ -94,6 +97,38 @@ def test_slabs_are_rows_of_whole_strips(tmp_path: Path, monkeypatch: pytest.Monk
     tifffile.imwrite(tmp_path / "a.tif", noise(*SHAPE), rowsperstrip=4, compression="zlib")
     monkeypatch.setattr(tif_regions, "SLAB", 2 * 4 * 53 + 1)
     assert [slab.shape[1] for slab in regions(tmp_path / "a.tif").slabs()] == [8, 8, 8, 8, 5]
+
+
+def test_slabs_of_one_high_strip_are_parts_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = noise(*SHAPE)
+    tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=SHAPE[0], compression="zlib")
+    monkeypatch.setattr(tif_regions, "SLAB", 10 * 53)
+    found = regions(tmp_path / "a.tif")
+    numbers = decoded(found)
+    slabs = list(found.slabs())
+    assert [slab.shape[1] for slab in slabs] == [10, 10, 10, 7]
+    np.testing.assert_array_equal(np.concatenate(slabs, axis=1)[0], image)
+    assert numbers == [0]  # decoded once for all its parts
+
+
+def test_what_it_takes_in_memory_is_a_row_of_strips_at_least(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", noise(*SHAPE, dtype=np.uint16), rowsperstrip=16, compression="zlib")
+    assert regions(tmp_path / "a.tif").nbytes == tif_regions.KEPT_BYTES
+    monkeypatch.setattr(tif_regions, "KEPT_BYTES", 100)
+    assert regions(tmp_path / "a.tif").nbytes == 16 * 53 * 2
+
+
+@pytest.mark.parametrize(("byteorder", "is_mapped"), [("<", sys.byteorder == "little"), (">", sys.byteorder == "big")])
+def test_without_compression_in_the_machines_order_it_is_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, byteorder: Any, is_mapped: bool
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(tif, "LARGE", 0)
+    expected = noise(*SHAPE, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", expected, byteorder=byteorder)
+    array = tif.read_tif(tmp_path / "a.tif", by_region=True).array
+    assert (regions_of(array) is None) == is_mapped
+    np.testing.assert_array_equal(array[:][0], expected)
 
 
 def decoded(found: TifRegions) -> list[int]:
