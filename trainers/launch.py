@@ -84,7 +84,8 @@ def train_folds(job: Job, report: Report) -> dict[str, Summary]:
 def _refuse_missing(job: Job, fold: str, missing: Sequence[str], what: str) -> None:
     if missing:
         more = f" and {len(missing) - 1} other cases are" if len(missing) > 1 else " is"
-        raise UsageError(f"{job.folder(fold).path.name}: {missing[0]}{more} {what}. Run plan_and_preprocess again.")
+        advice = "Run plan_and_preprocess again (autoseg status gives the whole command)."
+        raise UsageError(f"{job.folder(fold).path.name}: {missing[0]}{more} {what}. {advice}")
 
 
 @contextmanager

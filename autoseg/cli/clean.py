@@ -12,6 +12,7 @@ import click
 
 from autoseg.cli.options import choose_dataset, dataset_option, workspace_option
 from autoseg.cli.progress import size
+from autoseg.cli.screen import name_of
 from autoseg.cli.tables import grid
 from autoseg.errors import RunError, UsageError
 
@@ -100,7 +101,7 @@ def _alone(place: Workspace, folder: Path, going: list[Removable]) -> Iterator[N
 
 
 def _refuse_while_running(standing: Standing) -> None:
-    busy = [f"{run.name}/fold{fold.name} ({fold.owner})" for run in standing.runs for fold in run.in_state("running")]
+    busy = [f"{run.name}/{name_of(fold.name)} ({fold.owner})" for run in standing.runs for fold in run.in_state("running")]
     busy += [str(known.folder) for known in standing.predictions if known.is_running]
     if busy:
         raise RunError(f"something works here: {', '.join(busy)}. Wait until it has ended, or stop it, and give the command again.")

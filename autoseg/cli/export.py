@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,7 @@ def _export_bundle(source: Choice | Selected, path: Path, *, overwrite: bool) ->
         manifest = write_bundle(path, source, bar)
     nets = sum(len(model.nets) for model in manifest.models)
     click.echo(f"{path}: {count(nets, 'net')}, {size(path.stat().st_size)}")
-    click.echo(f"Next: autoseg predict --model {path} -i IMAGES -o OUT")
+    click.echo(f"Next: autoseg predict --model {shlex.quote(str(path))} -i IMAGES -o OUT")
 
 
 def _holds(path: Path, source: Choice | Selected) -> bool:
@@ -133,4 +134,4 @@ def _export_onnx(source: Choice | Selected, folder: Path, *, overwrite: bool) ->
     total = sum(facts.bytes for facts in manifest.files.values())
     compared = f"; logits differ from torch's by {difference:.0e} of the largest at most" if difference else ""
     click.echo(f"{folder}: {count(sum(len(model.nets) for model in manifest.models), 'net')}, {size(total)}{compared}")
-    click.echo(f"Next: autoseg predict --model {folder} -i IMAGES -o OUT")
+    click.echo(f"Next: autoseg predict --model {shlex.quote(str(folder))} -i IMAGES -o OUT")

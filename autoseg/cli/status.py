@@ -96,7 +96,8 @@ def _fold_text(fold: FoldStanding) -> str:
     elif fold.state == "not begun":
         parts = []
     else:
-        parts = [f"at {share}" if share else "", fold.why]
+        validating = fold.share is not None and fold.share >= 1
+        parts = ["trained, not validated" if validating else f"at {share}" if share else "", fold.why]
     return ", ".join(part for part in parts if part)
 
 

@@ -22,7 +22,7 @@ from autoseg.cli.options import (
     read_raw,
     workspace_option,
 )
-from autoseg.cli.progress import Bar, duration
+from autoseg.cli.progress import Bar, count, duration
 from autoseg.cli.report import make_after
 from autoseg.cli.screen import Screen
 from autoseg.cli.side_by_side import side_by_side
@@ -129,7 +129,10 @@ def make_job(
 
     plan, raw, splits = read_planned(place, folder, plan_name, config)
     chosen = parse_folds(folds, len(splits.folds))
-    devices = choose_devices(device, plan, config, folds=len(chosen))
+    stage, options = plan.stages[config], given["options"]
+    an_epoch = options.iterations_per_epoch or stage.iterations_per_epoch
+    iterations = stage.iterations if options.epochs is None else options.epochs * an_epoch
+    devices = choose_devices(device, plan, config, iterations=len(chosen) * iterations)
     store, previous = open_store(place, plan, config, splits, given["options"].trainer)
     if given["hours"] is None and given["options"].epochs is None:
         given["hours"] = plan.budget.hours
@@ -230,7 +233,11 @@ def load_splits(place: Workspace, plan: Plan) -> Splits:
     from autoseg.io.json_files import load_json
     from autoseg.planners.folds import Splits
 
-    return load_json(place.splits_file(plan.dataset), Splits, hint=AGAIN)
+    file = place.splits_file(plan.dataset)
+    if not file.is_file():
+        command = f"autoseg status -d {shlex.quote(plan.dataset)}"
+        raise UsageError(f"{file} is missing, which says what each fold trains on. {command} gives the command that makes it.")
+    return load_json(file, Splits, hint=AGAIN)
 
 
 def fold_cases(splits: Splits, fold: str) -> FoldCases:
@@ -259,7 +266,7 @@ def stage_before(place: Workspace, plan: Plan, config: str, splits: Splits, trai
         )
 
 
-def choose_devices(given: str | None, plan: Plan, config: str, *, folds: int) -> tuple[torch.device, ...]:
+def choose_devices(given: str | None, plan: Plan, config: str, *, iterations: int) -> tuple[torch.device, ...]:
     """The devices to train on; a GPU's plan without a GPU needs --device cpu, and is told what that costs."""
     import torch
 
@@ -267,15 +274,16 @@ def choose_devices(given: str | None, plan: Plan, config: str, *, folds: int) ->
 
     if plan.budget.kind == "cuda" and given is None and not torch.cuda.is_available():
         raise UsageError(
-            f"the plan {plan.name} is for {plan.budget.name}, and there is no GPU here. Plan for this machine's processor "
-            f"(autoseg plan_and_preprocess -d {plan.dataset} --gpu cpu --hours 1), or train this plan as it is with --device cpu."
+            f"the plan {plan.name} is for {plan.budget.name}, and there is no GPU here. Plan for this machine's processor ("
+            f"autoseg plan_and_preprocess -d {shlex.quote(plan.dataset)} --gpu cpu --hours 1), or train this plan as it is with "
+            "--device cpu."
         )
     devices = parse_devices(given or ("cpu" if plan.budget.kind == "cpu" else None))
     for device in devices:
         if device.type == "cuda":
             check_memory(plan, config, torch.cuda.get_device_properties(device).total_memory, str(device))
     if plan.budget.kind == "cuda" and devices[0].type == "cpu":
-        _warn_of_hours(plan, config, devices[0], folds)
+        _warn_of_hours(plan, config, devices[0], iterations)
     return devices
 
 
@@ -289,7 +297,7 @@ def check_memory(plan: Plan, config: str, total_bytes: int, device: str) -> None
         )
 
 
-def _warn_of_hours(plan: Plan, config: str, device: torch.device, folds: int) -> None:
+def _warn_of_hours(plan: Plan, config: str, device: torch.device, iterations: int) -> None:
     from dataclasses import replace
 
     from autoseg.infer.nets import device_precision
@@ -298,10 +306,9 @@ def _warn_of_hours(plan: Plan, config: str, device: torch.device, folds: int) ->
     stage = plan.stages[config]
     click.echo(f"  Timing one step of the plan for {plan.budget.name} on the processor ...")
     step_s = measure_step(replace(stage, precision=device_precision(stage.precision, device)), device, exclusive=plan.labels.exclusive)
-    total = duration(step_s * stage.iterations * folds)
     click.echo(
-        f"  {step_s:.3g} s per step: {total} for {folds} fold{'s' if folds > 1 else ''}. A plan for this machine: "
-        f"autoseg plan_and_preprocess -d {plan.dataset} --gpu cpu --hours 1"
+        f"  {step_s:.3g} s per step: {duration(step_s * iterations)} for {count(iterations, 'step')}. A plan for this machine: "
+        f"autoseg plan_and_preprocess -d {shlex.quote(plan.dataset)} --gpu cpu --hours 1"
     )
 
 
@@ -323,6 +330,8 @@ def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None
     if len(scored) > 1:
         values = [value for value in scored.values() if value is not None]
         click.echo(f"Mean validation Dice of {len(values)} folds: {sum(values) / len(values):.4f}")
+    if scored and not any(scored.values()):
+        click.echo("No held-out case was met anywhere: these nets predict nothing of use. Train longer (--epochs, --hours).")
     finished = find_folds(job.folder(next(iter(summaries))).path.parent)
     missing = num_folds - len([fold for fold in finished if fold != "all"])
     after = [name for name, stage in job.plan.stages.items() if stage.previous == job.config]

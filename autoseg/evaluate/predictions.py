@@ -12,11 +12,15 @@ import numpy as np
 from autoseg.case import Case, Dataset, Truth
 from autoseg.errors import UsageError
 from autoseg.geometry import Geometry
+from autoseg.infer.record import RECORD
 from autoseg.io.filenames import image_files, image_stem, natural_key
 from autoseg.io.names import unescape_name
 from autoseg.io.truth import read_mask, read_truth
 from autoseg.labels import CodeMap, Mask
 from autoseg.workspace import VALIDATION
+
+#: End of an overlay's name before its suffix.
+OVERLAY = ".overlay"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +55,20 @@ class Pair:
 def find_predictions(folder: Path, *, fold: str = "") -> list[Prediction]:
     """The predictions in a folder as `autoseg predict` writes them: CASE.png, CASE.nii.gz (maps), CASE/CLASS.png (masks).
 
-    Files of other kinds and folders without masks are passed over.
+    Files of other kinds and folders without masks are passed over, and so are overlays, which are for people (`infer.formats`). Where
+    `predict` wrote both, the masks stand for the case: a map cannot hold what overlaps.
     """
-    found = [Prediction(case=unescape_name(image_stem(path)), files=(path,), fold=fold) for path in image_files(folder)]
+    maps = [path for path in image_files(folder) if not image_stem(path).endswith(OVERLAY)]
+    found = [Prediction(case=unescape_name(image_stem(path)), files=(path,), fold=fold) for path in maps]
     for path in sorted(
         (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")), key=lambda p: natural_key(p.name)
     ):
         if masks := tuple(image_files(path)):
             names = tuple(unescape_name(image_stem(mask)) for mask in masks)
             found.append(Prediction(case=unescape_name(path.name), files=masks, classes=names, fold=fold))
+    if (folder / RECORD).is_file():
+        masked = {prediction.case for prediction in found if prediction.classes}
+        found = [prediction for prediction in found if prediction.classes or prediction.case not in masked]
     return found
 
 

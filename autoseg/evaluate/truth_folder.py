@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from autoseg.case import Case, Dataset, Truth
-from autoseg.errors import DataError, UsageError
+from autoseg.errors import AutosegError, DataError, UsageError
 from autoseg.evaluate.predictions import Prediction, find_predictions
 from autoseg.io.filenames import natural_key
 from autoseg.io.layouts import known_layouts, read_dataset
@@ -46,7 +47,9 @@ def read_truth_folder(folder: Path, predictions: Sequence[Prediction], like: Dat
     if any(layout.recognises(folder) for layout in known_layouts().values()):
         return read_dataset(folder, salt=salt)
     if like is None and any(layout.recognises(folder.resolve().parent) for layout in known_layouts().values()):
-        like = read_dataset(folder.resolve().parent, salt=salt)
+        # What lies around the labels is asked for class names alone: whatever is wrong with it is no fault of theirs.
+        with suppress(AutosegError):
+            like = read_dataset(folder.resolve().parent, salt=salt)
     truths = _truths(folder)
     if not truths:
         raise UsageError(

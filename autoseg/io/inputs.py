@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -61,8 +61,21 @@ def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
         return [Case(name=path.resolve().name, images=(path,))]
     several = dataset is not None and any(len(case.images) > 1 for case in dataset.train)
     if len({file.parent for file in files}) == 1:
-        return [Case(name=name, images=images) for name, images in group_channels(files, force=several)]
+        cases = [Case(name=name, images=images) for name, images in group_channels(files, force=several)]
+        _refuse_twins(path, cases)
+        return cases
     return [Case(name=name, images=(file,)) for file, name in zip(files, name_uniquely(files, path), strict=True)]
+
+
+def _refuse_twins(path: Path, cases: Sequence[Case]) -> None:
+    """UsageError if two images have one name: the predictions of one would replace those of the other."""
+    first: dict[str, Case] = {}
+    for case in cases:
+        if (twin := first.setdefault(case.name, case)) is not case:
+            raise UsageError(
+                f"-i {path}: {twin.images[0].name} and {case.images[0].name} are both called {case.name}, and so would their predictions "
+                "be; rename one of them, or predict them from two folders."
+            )
 
 
 def _annotated(path: Path) -> list[Case]:

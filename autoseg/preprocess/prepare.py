@@ -27,6 +27,11 @@ MAX_POINTS = 1000
 COLOUR_RANGE = {"uint8": 255.0, "uint16": 65535.0}
 
 
+def _kind(channels: int, axes: int) -> str:
+    """Such as "a picture of 3 channels"; of DICOM slices a volume is made where their folder is given."""
+    return f"{'a volume' if axes == 3 else 'a picture (2D)'} of {channels} channel{'' if channels == 1 else 's'}"
+
+
 def prepare(loaded: LoadedCase, plan: Plan, *, stage: Stage) -> Prepared:
     """One case as a net of this stage sees it, not yet normalised; channels of kind "clahe" are equalised, once and for all.
 
@@ -38,8 +43,8 @@ def prepare(loaded: LoadedCase, plan: Plan, *, stage: Stage) -> Prepared:
     image, geometry, labels = loaded.image, loaded.geometry, loaded.labels
     if len(image) != len(plan.normalization) or geometry.num_axes != plan.num_axes:
         raise PlanError(
-            f"{', '.join(map(str, loaded.case.images)) or loaded.case.name}: has {len(image)} channels and {geometry.num_axes} axes; "
-            f"the plan {plan.name} is for {len(plan.normalization)} and {plan.num_axes}"
+            f"{', '.join(map(str, loaded.case.images)) or loaded.case.name}: is {_kind(len(image), geometry.num_axes)}; "
+            f"the plan {plan.name} is for {_kind(len(plan.normalization), plan.num_axes)}"
         )
     box = nonzero_box(image) if plan.crop_to_nonzero else tuple((0, n) for n in geometry.shape)
     shape = resampled_shape(tuple(stop - start for start, stop in box), geometry.spacing, stage=stage)

@@ -36,6 +36,10 @@ def next_step(standing: Standing) -> tuple[str, str]:
 
 def _steps(standing: Standing) -> Iterator[tuple[str, str]]:
     """The steps that are open, the first one first."""
+    for known in standing.plans:
+        begun = [run for run in standing.runs if run.plan == known.plan.name and not run.is_complete]
+        if any(known.prepared.get(run.config, 0) < standing.num_cases for run in begun):
+            yield from _unprepared(standing, known)
     for run in standing.runs:
         if broken := run.in_state("stopped", "failed", "killed"):
             yield _train(standing, run.plan, run.config, run.trainer, broken, run.folds), "goes on where it stopped"
@@ -49,8 +53,9 @@ def _steps(standing: Standing) -> Iterator[tuple[str, str]]:
     if not standing.predictions:
         given = ("--ensemble",) if standing.num_test else ("--ensemble", "-i", "FOLDER")
         yield _command(standing, "predict", *given), "segments the test images" if standing.num_test else "segments the images in FOLDER"
-    why = f"{standing.place.report_file(standing.name)} shows it all" if standing.is_reported else "shows it all in one file"
-    yield _command(standing, "report"), why
+    if standing.is_reported:
+        yield "", f"nothing is left to do; {standing.place.report_file(standing.name)} shows it all"
+    yield _command(standing, "report"), "shows it all in one file"
 
 
 def _usual(plans: Sequence[PlanStanding]) -> PlanStanding:

@@ -102,6 +102,7 @@ def test_a_gpus_plan_without_a_gpu(autoseg: Autoseg, planned: Path, tmp_path: Pa
     done = autoseg("train", "2d", "fold0", "--epochs", 1, "--iterations-per-epoch", 1, "--device", "cpu", "-w", root)
     assert done.code == 0, done.err
     assert "s per step:" in done.out
+    assert "for 1 step. A plan" in done.out
     assert "autoseg plan_and_preprocess -d Blobs --gpu cpu" in done.out
 
 

@@ -26,6 +26,13 @@ def test_a_folder(tmp_path: Path) -> None:
     assert names(tmp_path) == [("x9", 1), ("x10", 1)]
 
 
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "a.jpg"):
+        write_picture(tmp_path / name, RAMP)
+    with pytest.raises(UsageError, match=r"a\.jpg and a\.png are both called a,"):
+        find_inputs(tmp_path)
+
+
 def test_nnunet_names(tmp_path: Path) -> None:
     for name in "ab":
         for channel in range(2):

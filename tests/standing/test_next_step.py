@@ -72,6 +72,8 @@ def test_in_order(standing: Standing) -> None:
     assert typed(standing) == "autoseg predict --ensemble"
     standing = replace(standing, predictions=(PredictionStanding(folder=Path("p"), num_done=2, is_running=False),))
     assert typed(standing) == "autoseg report"
+    command, why = next_step(replace(standing, is_reported=True))
+    assert (command, why.partition(";")[0]) == ("", "nothing is left to do")
 
 
 def test_names_are_quoted_and_the_workspace_is_named(standing: Standing, tmp_path: Path) -> None:
@@ -84,6 +86,11 @@ def test_a_data_set_outside_raw_is_named_by_its_path(standing: Standing, tmp_pat
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     assert next_step(replace(standing, name="elsewhere", folder=folder))[0].endswith(f" -d {folder}")
+
+
+def test_a_stopped_fold_needs_its_cases(standing: Standing) -> None:
+    half = replace(standing, plans=(known(plan(), prepared=0),), runs=(run("done", "killed"),))
+    assert typed(half).startswith("autoseg plan_and_preprocess")
 
 
 @pytest.mark.parametrize("state", ["stopped", "failed", "killed"])
