@@ -49,4 +49,5 @@ def decide_crop(fingerprint: Fingerprint) -> tuple[bool, str]:
             pixels, inside = pixels * length, inside * (stop - start)
         whole, kept = whole + pixels, kept + inside
     saved = 1 - kept / whole
-    return saved >= CROP_SAVES, f"cutting to non-zero voxels saves {saved:.0%} of them (done from {CROP_SAVES:.0%} on)"
+    done = "done" if saved >= CROP_SAVES else f"not done: it is from {CROP_SAVES:.0%} on"
+    return saved >= CROP_SAVES, f"cutting to what is not zero would save {saved:.0%} of the pixels, {done}"

@@ -34,7 +34,7 @@ def calibrate_first(choice: Choice | Selected | Path, *, tta: bool = True) -> No
             click.echo(f"No expected Dice: {error}")
             return
         if calibration is None:
-            click.echo("No expected Dice: it needs at least two finished folds with ten predictions of known Dice")
+            click.echo("No expected Dice: it needs at least two finished folds with ten predictions that are not empty")
             return
     elif choice.selection.calibration is None:
         click.echo("No expected Dice: selection.json holds no calibration. autoseg select makes one, unless cases are too few")
@@ -52,7 +52,7 @@ def say_expected(out: Path, num: int, model: Path | None = None, *, is_part: boo
 
     if not (out / TABLE).is_file():
         if model is not None:
-            click.echo(f"No expected Dice: {model} holds no calibration; `autoseg export` adds it where two folds or more are finished")
+            click.echo(f"No expected Dice: {model} holds no calibration: there were too few held-out predictions when it was exported")
         return
     found = read_expected(out / TABLE)
     means = sorted((sum(dice for dice, _, _ in classes.values()) / len(classes), case) for case, classes in found.items())

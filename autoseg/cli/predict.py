@@ -124,6 +124,8 @@ def command(
     out = output or default_output(place, nets, source, ensemble=ensemble)
     if source is not None and out.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"-o {out} lies in the folder of the images to predict; name a folder outside of {source}.")
+    if out.is_file():
+        raise UsageError(f"-o {out}: is a file; name a folder, a new one or one of earlier predictions.")
     calibrate_first(nets.place, tta=not no_tta)
     if engine == "onnx" and model is None:
         click.echo("onnxruntime computes; nets that are not exported yet are exported first, about 10 s each")

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from autoseg.cli.progress import count, duration
 from autoseg.plan import Normalization, Plan, Stage
 from autoseg.recipe import Recipe
 
@@ -39,8 +40,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 def _whole(plan: Plan) -> Iterator[tuple[str, str]]:
     budget = plan.budget
-    hours = "" if budget.hours is None else f", {budget.hours:g} hours for all folds"
-    yield "budget", f"{budget.name}, {budget.memory_bytes / GIB:.1f} GiB, {budget.workers} reading threads{hours}"
+    hours = "" if budget.hours is None else f", {duration(3600 * budget.hours)} for all folds"
+    yield "budget", f"{budget.name}, {budget.memory_bytes / GIB:.1f} GiB, {count(budget.workers, 'reading thread')}{hours}"
     kind = "exclusive (softmax)" if plan.labels.exclusive else "free to overlap (a sigmoid each)"
     yield "classes", f"{plan.labels.num_classes}, {kind}: {', '.join(plan.labels.classes)}"
     if plan.labels.has_ignore:

@@ -114,9 +114,7 @@ def pair_up(predictions: Sequence[Prediction], cases: Sequence[Case]) -> tuple[l
     seen: set[tuple[str, str]] = set()
     for prediction in predictions:
         if (key := (prediction.case, prediction.fold)) in seen:
-            raise UsageError(
-                f"{prediction.files[0]}: the case {prediction.case} is there twice, as masks and as a map; remove one of them."
-            )
+            raise UsageError(f"{prediction.files[0]}: {prediction.case} is there twice, as masks and as a map; remove one of them.")
         seen.add(key)
     pairs = [Pair(case=by_name[found.case], prediction=found) for found in predictions if found.case in by_name]
     predicted = {prediction.case for prediction in predictions}

@@ -78,7 +78,7 @@ def find_members(results: Path, folds: Sequence[str], wanted: Sequence[str] | No
             continue
         finished = find_folds(run)
         if missing := [fold for fold in folds if fold not in finished]:
-            left_out[name] = f"fold {', '.join(missing)} of {len(folds)} not finished"
+            left_out[name] = f"{len(missing)} of {len(folds)} folds not finished ({', '.join(missing)})"
             continue
         labels = read_plan(finished[folds[0]] / CHECKPOINT).labels
         members.append(Member(name=name, folds={fold: finished[fold] for fold in folds}, labels=labels))

@@ -29,7 +29,7 @@ def test_finished_runs_are_members_and_others_are_named(tmp_path: Path) -> None:
     plant_run(tmp_path / "results/predictions", tiny_plan(OVERLAPPING), *FOLDS)
     members, left_out = find_members(results, FOLDS)
     assert [member.name for member in members] == ["default/2d-default", "wide/2d-default"]
-    assert left_out == {"half/2d-default": "fold 1 of 2 not finished"}
+    assert left_out == {"half/2d-default": "1 of 2 folds not finished (1)"}
     assert members[0].checkpoints()["1"] == results / "default/2d-default/fold1" / CHECKPOINT
     members, left_out = find_members(results, FOLDS, ["wide/2d-default"])
     assert [member.name for member in members] == ["wide/2d-default"]
@@ -42,9 +42,9 @@ def test_what_cannot_be_a_member_says_what_to_do(tmp_path: Path) -> None:
     results = tmp_path / "results"
     run = plant_run(results, tiny_plan(OVERLAPPING), *FOLDS)
     (run / "fold1" / SUMMARY).unlink()
-    with pytest.raises(UsageError, match=r"fold 1 of 2 not finished\. Finish it: autoseg train 2d fold0\.\.4\."):
+    with pytest.raises(UsageError, match=r"1 of 2 folds not finished \(1\)\. Finish it: autoseg train 2d fold0\.\.4\."):
         find_members(results, FOLDS)
-    with pytest.raises(UsageError, match=r"--members default/2d-default: fold 1 of 2 not finished"):
+    with pytest.raises(UsageError, match=r"--members default/2d-default: 1 of 2 folds not finished"):
         find_members(results, FOLDS, ["default/2d-default"])
     with pytest.raises(UsageError, match=r"--members: 2d is not trained; there are default/2d-default"):
         find_members(results, FOLDS, ["2d"])
