@@ -246,9 +246,15 @@ def differences(there: RunRecord, now: RunRecord) -> list[str]:
         for name in ("hours", "stage", "ended", "threads"):
             record.pop(name)
         record["source"] = record["source"] and record["source"]["checksum"]
-        for name in DESCRIPTIVE:
+        for name in DESCRIPTIVE | _overruled(record["options"]):
             record["planned"].pop(name)
     return _compare(a, b, "")
+
+
+def _overruled(options: dict[str, Any]) -> set[str]:
+    """Fields of the plan that the options take the place of: a plan whose steps were timed anew differs in them alone."""
+    lengths = {"iterations_per_epoch"} if options["iterations_per_epoch"] is not None else set()
+    return lengths | ({"iterations"} if lengths and options["epochs"] is not None else set())
 
 
 def _compare(a: Any, b: Any, path: str) -> list[str]:

@@ -49,6 +49,15 @@ def test_a_new_measurement_is_no_new_plan_and_the_trained_stage_stays(tmp_path: 
     assert again.stage == small.stage()
 
 
+def test_lengths_that_the_options_overrule_may_differ() -> None:
+    timed_anew = replace(small.stage(), iterations=777, iterations_per_epoch=7)
+    by_options = {"options": TrainOptions(epochs=3, iterations_per_epoch=5)}
+    assert differences(record(**by_options), record(**by_options, planned=timed_anew)) == []
+    by_epochs = {"options": TrainOptions(epochs=3)}
+    (line,) = differences(record(**by_epochs), record(**by_epochs, planned=replace(small.stage(), iterations_per_epoch=7)))
+    assert line.startswith("planned.iterations_per_epoch: ")
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
