@@ -20,7 +20,7 @@ from tests.cli.conftest import Autoseg
 def test_a_place_that_cannot_be_written(autoseg: Autoseg, workspace: Path, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine", encoding="utf-8")
-    check_refused(autoseg, workspace, (*ENSEMBLE, "-o", file), str(file), "Check that it may be read and written, or use another folder")
+    check_refused(autoseg, workspace, (*ENSEMBLE, "-o", file), f"-o {file}: is a file; name a folder")
     check_refused(autoseg, workspace, (*ENSEMBLE, "-o", file / "deeper"), str(file), "Check that it may be read and written")
     assert file.read_text(encoding="utf-8") == "mine"
     os.rename(workspace / "results", workspace / "results elsewhere")
