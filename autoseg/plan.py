@@ -82,6 +82,10 @@ class Network:
             raise ValueError(f"features, strides and kernels need one entry per stage, at least two, got {self}")
         if self.blocks and (len(self.blocks) != len(self.features) or min(self.blocks) < 1):
             raise ValueError(f"blocks must be empty or hold at least 1 for each of {len(self.features)} stages, got {self.blocks}")
+        if len({len(sizes) for sizes in (*self.strides, *self.kernels)}) != 1:
+            raise ValueError(f"strides and kernels need one entry per axis, the same number everywhere, got {self.strides}, {self.kernels}")
+        if min(size for sizes in (*self.strides, *self.kernels) for size in sizes) < 1:
+            raise ValueError(f"strides and kernels must be at least 1, got {self.strides}, {self.kernels}")
         if any(s != 1 for s in self.strides[0]):
             raise ValueError(f"the first stage must not stride, got {self.strides[0]}")
 
