@@ -77,13 +77,8 @@ def _of_network(network: Network) -> Iterator[Complaint]:
         yield "network.convs", f"must be at least 1, got {network.convs}"
     if sum(network.blocks) > MAX_BLOCKS:
         yield "network.blocks", f"must be {MAX_BLOCKS} at most together, got {_text(network.blocks)}"
-    if any(s < 1 for stride in network.strides for s in stride):
-        yield "network.strides", "must be at least 1 each"
-    if any(k < 1 or k % 2 == 0 for kernel in network.kernels for k in kernel):
-        yield "network.kernels", "must be odd and positive"
-    for name in ("strides", "kernels"):
-        if any(len(entry) != network.num_axes for entry in getattr(network, name)):
-            yield f"network.{name}", f"need {network.num_axes} numbers for each stage, one for each axis"
+    if any(k % 2 == 0 for kernel in network.kernels for k in kernel):
+        yield "network.kernels", "must be odd"
 
 
 def _of_recipe(recipe: Recipe, labels: LabelSpace) -> Iterator[Complaint]:

@@ -77,15 +77,12 @@ def _of_axes(plan: Plan, stage: Stage) -> Iterator[str]:
 
 
 def _of_network(network: Network) -> Iterator[str]:
-    axes = network.num_axes
     if len(network.features) > MAX_STAGES or not 1 <= network.convs <= MAX_CONVS:
         yield f"network: at most {MAX_STAGES} stages of 1 to {MAX_CONVS} convolutions, got {len(network.features)} of {network.convs}"
     if sum(network.blocks) > MAX_CONVS * MAX_STAGES:
         yield f"network: at most {MAX_CONVS * MAX_STAGES} residual blocks, got {sum(network.blocks)}"
     if any(not 1 <= n <= MAX_FEATURES for n in (*network.features, network.in_channels, network.num_heads)):
         yield f"network: features, channels and heads must lie in 1 to {MAX_FEATURES}"
-    if any(len(entry) != axes for entry in (*network.strides, *network.kernels)):
-        yield f"network: strides and kernels need {axes} numbers for each stage"
     if any(not 1 <= s <= MAX_STRIDE for stride in network.strides for s in stride):
         yield f"network.strides: must lie in 1 to {MAX_STRIDE}"
     if any(not 1 <= k <= MAX_KERNEL or k % 2 == 0 for kernel in network.kernels for k in kernel):

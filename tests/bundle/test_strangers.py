@@ -210,7 +210,7 @@ def in_network(**changes: object) -> Callable[[dict[str, Any]], object]:
         (in_network(strides=[[1, 1], [0, 2]]), "plan.json"),
         (in_network(strides=[[1, 1], [-2, 2]]), "strides"),
         (in_network(kernels=[[3, 3], [10**6 + 1, 3]]), "kernels: must be odd, 1 to"),
-        (in_network(kernels=[[3, 3], [3]]), "need 2 numbers"),
+        (in_network(kernels=[[3, 3], [3]]), "one entry per axis"),
         (in_network(num_heads=7), "num_heads must be 2"),
         (in_stage(patch=[2**20, 2**20]), "patch: must be positive, with at most"),
         (in_stage(patch=[-16, -16]), "patch: must be positive"),
