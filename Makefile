@@ -78,7 +78,7 @@ audit: $(INSTALLED_TEST) ## known vulnerabilities of the installed packages; say
 	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet pip-audit; } || true
 	@$(BIN)/python -m tests.house.audit $(AUDIT)/bin/pip-audit
 
-check: test test-slow test-data audit ## all tests that need no GPU and no browser, and the audit
+check: test test-slow audit ## all tests that need no GPU, no browser and no data, and the audit
 
 clean: ## remove .venv, .venv-audit, ./demo, caches and built files; the next make installs anew
 	@echo "== Removing $(VENV), $(DEMO), caches and built files"

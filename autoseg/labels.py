@@ -67,6 +67,12 @@ class LabelSpace:
         return self.num_classes + int(self.exclusive)
 
 
+def class_values(labels: LabelSpace) -> NDArray[Any]:
+    """The value in a map of each head of exclusive classes, in the smallest unsigned dtype that holds them all."""
+    values = (0, *labels.values)
+    return np.array(values, np.result_type(*(np.min_scalar_type(value) for value in values)))
+
+
 @dataclass(frozen=True, eq=False)
 class CodeMap:
     """A case's masks as one map.

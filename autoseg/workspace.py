@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,23 @@ CHECKPOINT, SUMMARY = "checkpoint_last.safetensors", "summary.json"
 RUN_RECORD, TIME_SPENT, METRICS, LOCK = "run.json", "time.json", "metrics.jsonl", ".lock"
 #: Folders: of a fold, the predictions of its validation cases and in it their probabilities; of results/NAME, the report's pictures.
 VALIDATION, PROBABILITIES, PICTURES = "validation", "probabilities", ".report"
+#: Folders of preprocessed/NAME: prepared cases, and what of them the stage before of a cascade has predicted.
+CASES, PREVIOUS = "cases", "previous"
 
 
 def fold_of(folder: Path) -> str:
     """The fold of a folder: "0" of fold0, "all" of fold_all."""
     return folder.name.removeprefix("fold").removeprefix("_")
+
+
+def fold_folders(run: Path) -> list[Path]:
+    """The folds of results/NAME/PLAN/CONFIG-TRAINER, begun or finished. A copy that somebody keeps beside them (fold0_old) is no fold."""
+    return sorted(path for path in run.glob("fold*") if re.fullmatch(r"fold\d+|fold_all", path.name) and path.is_dir())
+
+
+def run_folders(results: Path) -> list[Path]:
+    """The runs in results/NAME, PLAN/CONFIG-TRAINER each, that hold folds."""
+    return [run for run in sorted(results.glob("*/*-*")) if fold_folders(run)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +55,19 @@ class Workspace:
     def option(self) -> str:
         """What a command that is shown to people needs at its end to find this folder: " -w DIR", nothing if it is the current one."""
         return "" if self.root == Path() else f" -w {shlex.quote(str(self.root))}"
+
+    def options(self, folder: Path) -> str:
+        """What a command that is shown to people needs at its end to mean the data set in this folder: " -d NAME", and `option`."""
+        is_known = (self.raw / folder.name).exists() or not folder.exists()
+        return f" -d {shlex.quote(folder.name if is_known else str(folder))}{self.option}"
+
+    def fewest_options(self, folder: Path) -> str:
+        """`options`, without -d where a command means this data set by itself."""
+        try:
+            meant, _ = self.resolve(None)
+        except UsageError:
+            return self.options(folder)
+        return self.option if meant.resolve() == folder.resolve() else self.options(folder)
 
     @property
     def raw(self) -> Path:
@@ -69,13 +95,17 @@ class Workspace:
         """preprocessed/NAME/plans/PLAN.json"""
         return self.preprocessed(dataset) / "plans" / f"{plan}.json"
 
+    def plan_files(self, dataset: str) -> list[Path]:
+        """The data set's plans; those that are written right now have a name with a dot in front and are none yet."""
+        return sorted((self.preprocessed(dataset) / "plans").glob("[!.]*.json"))
+
     def store_folder(self, dataset: str, key: str) -> Path:
         """preprocessed/NAME/cases/KEY: prepared cases; plans that prepare alike share a key and the cases."""
-        return self.preprocessed(dataset) / "cases" / key
+        return self.preprocessed(dataset) / CASES / key
 
     def previous_folder(self, dataset: str, key: str) -> Path:
         """preprocessed/NAME/previous/KEY: input channels of a cascade that the nets of its stage before made."""
-        return self.preprocessed(dataset) / "previous" / key
+        return self.preprocessed(dataset) / PREVIOUS / key
 
     def results(self, dataset: str) -> Path:
         """results/NAME"""

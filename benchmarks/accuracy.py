@@ -1,9 +1,9 @@
 """Accuracy at equal iterations: autoseg and nnU-Net on two real data sets, same cases, patch and batch, three seeds each.
 
-    python -m benchmarks.accuracy DIR --data shared/data --nnunet VENV --cores 0 1    # run what is missing, then the table
-    python -m benchmarks.accuracy DIR --table                                         # the table of what is finished
+    python -m benchmarks.accuracy DIR --data DATA --nnunet VENV --cores 0 1    # run what is missing, then the table
+    python -m benchmarks.accuracy DIR --table                                  # the table of what is finished
 
-DIR is a workspace; VENV an environment in which nnU-Net is installed. Both tools read the same raw folders in nnU-Net's layout and train
+DIR is a workspace; DATA the folder of the raw data sets; VENV an environment with nnU-Net. Both tools read the same raw folders and train
 on fold 0 of autoseg's splits, each with its own plan, recipe, augmentation and test-time augmentation. Runs share the cores, one each, with
 one thread. All predictions of whole validation images are scored by `autoseg evaluate`. What is finished is kept: the command goes on where
 it stopped, and begins unfinished trainings of nnU-Net anew.

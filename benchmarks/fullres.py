@@ -1,10 +1,11 @@
 """A volume data set in 3d_fullres: autoseg beside nnU-Net at equal iterations, patch and batch, Dice of each class and wall time.
 
-    python -m benchmarks.fullres DIR --data shared/data --nnunet VENV --cores 0 1    # run what is missing, then the tables
-    python -m benchmarks.fullres DIR --table                                         # the tables of what is finished
+    python -m benchmarks.fullres DIR --data DATA --nnunet VENV --cores 0 1    # run what is missing, then the tables
+    python -m benchmarks.fullres DIR --table                                  # the tables of what is finished
 
-DIR is a workspace; VENV an environment in which nnU-Net is installed. Both tools read the same raw folder and train on fold 0 of autoseg's
-splits, one after the other, each alone on all the cores, with a thread each. nnU-Net loads with as many processes as it takes by itself.
+DIR is a workspace; DATA the folder of the raw data set; VENV an environment with nnU-Net. Both tools read the same raw folder and train on
+fold 0 of autoseg's splits, one after the other, each alone on all the cores, with a thread each. nnU-Net loads with as many processes as it
+takes by itself.
 The command ends if the two planned nets differ. Wall time is that of the whole training command: start, iterations, what each tool
 validates between them, checkpoints, and predictions of the fold's whole validation volumes with each tool's test-time augmentation. All
 predictions are scored by `autoseg evaluate`. What is finished is kept; an unfinished training begins anew.

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.case import Case, Dataset
+from autoseg.cli.report import MOST_PICTURES
 from autoseg.demo import write_phantom
 from autoseg.io.cases import read_case
 from autoseg.io.layouts import read_dataset
@@ -44,7 +45,7 @@ def main() -> None:
 
 def write(place: Workspace) -> Written:
     """The report, in one process."""
-    return write_report(place, NAME, place.raw / NAME, place.report_file(NAME))
+    return write_report(place, NAME, place.raw / NAME, place.report_file(NAME), pictures=MOST_PICTURES)
 
 
 def prepare(folder: Path, size: int, num: int) -> Workspace:

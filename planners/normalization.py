@@ -1,4 +1,4 @@
-"""How each channel becomes zero-mean, by nnU-Net's rules (PEERS 2)."""
+"""How each channel becomes zero-mean, by nnU-Net's rules."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def largest_that_fits(stage: Stage, tracer: Tracer, view: View, *, cap_of: Calla
 
 
 def _with_most_context(stage: Stage, tracer: Tracer, view: View) -> Stage:
-    """In the order of DESIGN 2: the whole image; the whole image, recomputed; a patch that shows enough; the largest patch."""
+    """The whole image; that, recomputed; a patch that shows enough; the largest patch (docs/plan.md, "Memory and view")."""
     if tracer.fits(stage):
         return stage
     levels = range(1, min(MAX_CHECKPOINTED, len(stage.network.features) - 1) + 1)

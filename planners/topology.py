@@ -1,4 +1,4 @@
-"""Depth, strides, kernels and widths of a U-Net for a patch: nnU-Net's rules for any number of axes (PEERS 2)."""
+"""Depth, strides, kernels and widths of a U-Net for a patch: nnU-Net's rules for any number of axes."""
 
 from __future__ import annotations
 

@@ -101,3 +101,11 @@ def batch(
 def with_recipe(given: Stage, **changes: Any) -> Stage:
     """The stage with another recipe."""
     return replace(given, recipe=replace(given.recipe, **changes))
+
+
+def bright_squares() -> Batch:
+    """Class 0 is bright, class 1 covers its upper half: quickly learned."""
+    codes = torch.zeros((2, 16, 16), dtype=torch.int32)
+    codes[:, 4:12, 4:12], codes[:, 4:8, 4:12] = 1, 2
+    images = (codes > 0).float().unsqueeze(1) + torch.arange(16).reshape(1, 1, 16, 1) / 16
+    return Batch(images=images, codes=codes, table=torch.tensor([[[0, 0], [1, 0], [1, 1]]] * 2, dtype=torch.bool), ignore=None)

@@ -15,7 +15,7 @@ from autoseg.plan import Stage
 from autoseg.recipe import LOSS_FOR, OPTIMIZERS, OptimizerName, Recipe, with_optimizer
 from autoseg.step import build_learner, training_step
 from tests import small
-from tests.test_step import bright_squares
+from tests.small import bright_squares
 
 NAMES: tuple[OptimizerName, ...] = get_args(OptimizerName)
 

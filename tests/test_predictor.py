@@ -13,20 +13,11 @@ from autoseg.errors import UsageError
 from autoseg.io.rle import decode_rle
 from autoseg.io.submission import read_submission
 from autoseg.predictor import Predictor
-from tests.infer.plans import EXCLUSIVE, OVERLAPPING, plant_run, tiny_plan
+from tests.infer.plans import EXCLUSIVE, OVERLAPPING, images, plant_run, tiny_plan
 
 
 def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 255, shape).astype(np.uint8)
-
-
-def images(folder: Path, *names: str) -> list[Case]:
-    cases = []
-    for i, name in enumerate(names):
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(noise(20, 24, seed=i)).save(folder / f"{name}.png")
-        cases.append(Case(name=name, images=(folder / f"{name}.png",)))
-    return cases
 
 
 @pytest.fixture

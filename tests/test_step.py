@@ -33,6 +33,7 @@ from autoseg.step import (
     training_step,
 )
 from tests import small
+from tests.small import bright_squares
 
 
 def learner(stage: Stage | None = None, *, exclusive: bool = False, precision: Any = "fp32", seed: int = 0) -> Learner:
@@ -46,14 +47,6 @@ def weights(of: Learner) -> list[Tensor]:
 
 def gradients(of: Learner) -> list[Tensor]:
     return [p.grad.clone() for p in of.net.parameters() if p.grad is not None]
-
-
-def bright_squares() -> Batch:
-    """Class 0 is bright, class 1 covers its upper half: quickly learned."""
-    codes = torch.zeros((2, 16, 16), dtype=torch.int32)
-    codes[:, 4:12, 4:12], codes[:, 4:8, 4:12] = 1, 2
-    images = (codes > 0).float().unsqueeze(1) + torch.arange(16).reshape(1, 1, 16, 1) / 16
-    return Batch(images=images, codes=codes, table=torch.tensor([[[0, 0], [1, 0], [1, 1]]] * 2, dtype=torch.bool), ignore=None)
 
 
 def test_figures_that_are_read_later_are_their_own_steps() -> None:

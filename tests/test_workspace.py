@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import UsageError
-from autoseg.workspace import Workspace
+from autoseg.workspace import Workspace, fold_folders, run_folders
 
 
 def workspace(root: Path, *names: str) -> Workspace:
@@ -25,6 +25,42 @@ def test_where_everything_lies() -> None:
     assert place.fold_folder("A", "default", "2d", "sgd", "3") == Path("w/results/A/default/2d-sgd/fold3")
     assert place.fold_folder("A", "default", "2d", "sgd", "all") == Path("w/results/A/default/2d-sgd/fold_all")
     assert place.predictions("A") == Path("w/results/A/predictions")
+
+
+def test_folds_and_the_runs_that_hold_them(tmp_path: Path) -> None:
+    results = Workspace(root=tmp_path).results("A")
+    for path in (
+        "default/2d-sgd/fold_all",
+        "default/2d-sgd/fold1",
+        "default/2d-sgd/fold1_old",
+        "default/2d-kept/fold_0",
+        "default/2d/fold0",
+    ):
+        (results / path).mkdir(parents=True)
+    (results / "default/2d-sgd/fold2").touch()
+    assert [path.name for path in fold_folders(results / "default/2d-sgd")] == ["fold1", "fold_all"]
+    assert run_folders(results) == [results / "default/2d-sgd"]
+    assert (fold_folders(results / "none"), run_folders(results / "none")) == ([], [])
+
+
+def test_what_a_shown_command_needs_to_mean_a_data_set(tmp_path: Path) -> None:
+    place = workspace(tmp_path, "left hand")
+    (tmp_path / "else where/B").mkdir(parents=True)
+    assert place.options(tmp_path / "raw/left hand") == f" -d 'left hand' -w {tmp_path}"
+    assert place.options(tmp_path / "else where/B") == f" -d '{tmp_path}/else where/B' -w {tmp_path}"
+    assert Workspace(root=Path()).options(Path("raw/gone")) == " -d gone"  # known by its results alone
+
+
+def test_a_shown_command_names_a_data_set_that_it_would_not_mean_by_itself(tmp_path: Path) -> None:
+    place, b = workspace(tmp_path, "A", "B"), tmp_path / "raw/B"
+    assert place.fewest_options(b) == f" -d B -w {tmp_path}"  # of two that were never planned none is meant
+    place.remember(b)
+    assert place.fewest_options(b) == f" -w {tmp_path}"
+    assert place.fewest_options(tmp_path / "raw/A") == f" -d A -w {tmp_path}"
+    (tmp_path / "raw/A").rmdir()
+    (tmp_path / "else where").mkdir()
+    assert place.fewest_options(b) == f" -w {tmp_path}"
+    assert place.fewest_options(tmp_path / "else where") == f" -d '{tmp_path}/else where' -w {tmp_path}"
 
 
 def test_the_only_data_set_needs_no_name(tmp_path: Path) -> None:

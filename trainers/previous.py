@@ -12,7 +12,7 @@ from pathlib import Path
 
 from autoseg.checkpoint import load_checkpoint
 from autoseg.errors import FileFormatError, UsageError
-from autoseg.infer.folds import CHECKPOINT, find_folds
+from autoseg.infer.folds import find_folds
 from autoseg.infer.record import checksums
 from autoseg.io.json_files import load_json
 from autoseg.io.names import escape_name
@@ -25,7 +25,7 @@ from autoseg.preprocess.previous_store import PreviousStore, previous_key
 from autoseg.preprocess.readers import reading
 from autoseg.preprocess.store import PreparedStore
 from autoseg.trainers.run import BEGIN_ANEW, RunFolder, RunRecord
-from autoseg.workspace import PROBABILITIES, RUN_RECORD, Workspace
+from autoseg.workspace import CHECKPOINT, PROBABILITIES, RUN_RECORD, Workspace
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from autoseg.checkpoint import Checkpoint, load_checkpoint
 from autoseg.errors import UsageError
-from autoseg.infer.folds import CHECKPOINT, find_folds
+from autoseg.infer.folds import find_runs
 from autoseg.infer.record import checksum
 from autoseg.plan import Plan, Stage
 from autoseg.step import Learner
 from autoseg.trainers.transfer import Side, Transfer, transfer
+from autoseg.workspace import CHECKPOINT
 
 ADVICE = f"--from takes a {CHECKPOINT} of autoseg, or the folder of a fold or of results."
 
@@ -61,8 +62,7 @@ def find_source(given: Path, fold: str) -> Source:
 
 
 def _in_results(folder: Path, fold: str) -> Path:
-    runs = sorted({file.parents[1] for depth in ("", "*/", "*/*/") for file in folder.glob(f"{depth}fold*/{CHECKPOINT}")})
-    finished = {run: folds for run in runs if (folds := find_folds(run))}
+    finished = find_runs(folder)
     if not finished:
         raise UsageError(f"--from {folder}: it holds no finished fold. {ADVICE}")
     if len(finished) > 1:

@@ -15,7 +15,6 @@ from autoseg.case import Case, Dataset
 from autoseg.evaluate import TABLE, CaseScores, Summary, evaluate_case, measure_case, save_summary, summarise, summarise_fully, write_rows
 from autoseg.infer.case import Model, segment
 from autoseg.infer.export import write_case_probabilities, write_segmentation
-from autoseg.infer.folds import fold_of
 from autoseg.infer.nets import plan_window
 from autoseg.infer.segmentation import Segmentation
 from autoseg.io.truth import read_truth
@@ -24,7 +23,7 @@ from autoseg.nets import UNet
 from autoseg.plan import Plan
 from autoseg.preprocess.store import PreparedStore
 from autoseg.trainers.examined import Examined
-from autoseg.workspace import PROBABILITIES, VALIDATION
+from autoseg.workspace import PROBABILITIES, VALIDATION, fold_of
 
 logger = logging.getLogger(__name__)
 

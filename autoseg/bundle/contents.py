@@ -13,12 +13,13 @@ from autoseg.checkpoint import Checkpoint, load_checkpoint, read_previous_stage
 from autoseg.errors import FileFormatError
 from autoseg.evaluate.calibration import read_calibration
 from autoseg.evaluate.summary import Scores, load_summary
-from autoseg.infer.folds import SUMMARY, Choice, fold_of
+from autoseg.infer.folds import Choice
 from autoseg.infer.load import find_previous
 from autoseg.infer.record import checksum
 from autoseg.io.json_files import to_json
 from autoseg.plan import Plan
 from autoseg.select.selection import Selected, Selection
+from autoseg.workspace import SUMMARY, fold_of
 
 Progress = Callable[[int, int], None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 
 #: Findings that are printed; the files hold all.
 SHOWN = 25
-#: Weak classes that are named.
-NAMED = 5
 
 
 def check_labels(place: Workspace, raw: Dataset, *, config: str | None, plan: str | None, trainer: str | None, workers: int | None) -> None:
     """Rank the training cases' labels by how strongly the out-of-fold predictions of a run contradict them; print and write the ranking."""
-    from autoseg.evaluate.label_check import find_contradictions, weak_classes
+    from autoseg.evaluate.label_check import find_contradictions, weak_classes, weak_note
     from autoseg.evaluate.label_files import LabelCheck, write_label_check
     from autoseg.evaluate.out_of_fold import find_out_of_fold, weigh_cases
     from autoseg.fingerprint.hardware import count_cores
@@ -40,23 +38,10 @@ def check_labels(place: Workspace, raw: Dataset, *, config: str | None, plan: st
     weak = weak_classes(evidence, raw.classes)
     check = LabelCheck(run=name, cases=len(evidence), not_looked_at=tuple(missing), weak_classes=weak, findings=tuple(findings))
     files = write_label_check(run, check, raw.train)
-    say_weak(weak, len(raw.classes))
+    if weak:
+        click.echo(f"Warning: {weak_note(weak, len(raw.classes))}")
     say_findings(findings, len(evidence))
     click.echo(f"Written: {', '.join(map(str, files))}")
-
-
-def say_weak(weak: Mapping[str, float], num_classes: int) -> None:
-    """Warn of classes that the nets do not know well enough to judge their labels."""
-    if not weak:
-        return
-    from autoseg.evaluate.label_check import JUDGED_FROM
-
-    named = ", ".join(f"{name} {value:.2f}" for name, value in list(weak.items())[:NAMED])
-    more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
-    click.echo(
-        f"Warning: weak nets: the median out-of-fold Dice is below {JUDGED_FROM:.2f} in {len(weak)} of {num_classes} classes "
-        f"({named}{more}). Of these the ranking shows the nets' own mistakes as much as wrong labels: train longer, then check again."
-    )
 
 
 def say_findings(findings: Sequence[Finding], num_cases: int) -> None:

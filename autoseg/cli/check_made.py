@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from autoseg.cli.options import AGAIN, load_plan
 from autoseg.cli.progress import count
 from autoseg.errors import FileFormatError
+from autoseg.workspace import fold_folders, run_folders
 
 if TYPE_CHECKING:
     from autoseg.case import Dataset
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 def made_problems(place: Workspace, raw: Dataset) -> tuple[str, list[str]]:
     """What there is, in words, and what is wrong with it, a sentence each. Nets are read in full and their checksums compared."""
-    plans = sorted(place.plan_file(raw.name, "default").parent.glob("*.json"))
-    nets = sorted(place.results(raw.name).glob("*/*/fold*/checkpoint_*.safetensors"))
+    plans = place.plan_files(raw.name)
+    folds = [fold for run in run_folders(place.results(raw.name)) for fold in fold_folders(run)]
+    nets = [net for fold in folds for net in sorted(fold.glob("checkpoint_*.safetensors"))]
     splits = place.splits_file(raw.name)
     parts = [count(len(plans), "plan")] * bool(plans) + ["folds"] * splits.is_file() + [count(len(nets), "net")] * bool(nets)
     problems = [problem for plan in plans for problem in _plan_problems(plan, raw)]

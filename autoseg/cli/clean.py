@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from autoseg.standing import Removable, Standing
     from autoseg.workspace import Workspace
 
-#: Kinds that go without being asked for by name: nobody waits for them to be made again.
-CHEAP = ("unused", "leftovers", "pictures")
-
 EPILOG = """\b
 Examples:
   autoseg clean -d HandBone                 says how much, asks, deletes what nobody needs
@@ -42,10 +39,10 @@ def command(dataset: str | None, workspace: Path, prepared: bool, probabilities:
     """Free disk space: delete what can be made again, after saying how much. Raw data, nets, scores and predictions stay."""
     place, folder = choose_dataset(workspace, dataset, results_suffice=True)
 
-    from autoseg.standing import look
+    from autoseg.standing import CHEAP, look
 
     asked = [*CHEAP, *(["prepared"] if prepared else []), *(["probabilities"] if probabilities else [])]
-    going = _say(look(place, folder.name, folder), asked)
+    going = _say(look(place, folder.name, folder, raw=False), asked)
     if not going:
         click.echo("Nothing to delete.")
         return
@@ -88,15 +85,15 @@ def _alone(place: Workspace, folder: Path, going: list[Removable]) -> Iterator[N
     from autoseg.io.locks import locked
     from autoseg.preprocess.readers import remaking
     from autoseg.standing import look
-    from autoseg.workspace import LOCK
+    from autoseg.workspace import CASES, LOCK
 
-    stores = [path for one in going for path in one.paths if path.parent == place.preprocessed(folder.name) / "cases" and path.is_dir()]
+    stores = [path for one in going for path in one.paths if path.parent == place.preprocessed(folder.name) / CASES and path.is_dir()]
     with ExitStack() as held:
         held.enter_context(locked(place.preprocessed(folder.name) / LOCK, "planned, prepared or cleaned"))
         for store in stores:
             held.enter_context(remaking(store))
         # Looked at once more: what began before the locks were held is seen now, what begins later sees the locks.
-        _refuse_while_running(look(place, folder.name, folder))
+        _refuse_while_running(look(place, folder.name, folder, raw=False))
         yield
 
 

@@ -52,7 +52,7 @@ def _dataset(context: click.Context) -> str:
 
 
 def _plan_files(context: click.Context) -> list[Path]:
-    return sorted((_place(context).preprocessed(_dataset(context)) / "plans").glob("[!.]*.json"))
+    return _place(context).plan_files(_dataset(context))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def calibrate_first(choice: Choice | Selected | Path, *, tta: bool = True) -> No
             click.echo(f"No expected Dice: {error}")
             return
         if calibration is None:
-            click.echo("No expected Dice: it needs at least two finished folds with ten predictions that are not empty")
+            click.echo("No expected Dice: it needs at least two finished folds, and ten predictions in all that are not empty")
             return
     elif choice.selection.calibration is None:
         click.echo("No expected Dice: selection.json holds no calibration. autoseg select makes one, unless cases are too few")

@@ -10,7 +10,7 @@ import click
 from autoseg.cli.options import choose_dataset, dataset_option, read_raw, workspace_option
 from autoseg.cli.progress import Bar, count
 from autoseg.errors import UsageError
-from autoseg.workspace import VALIDATION, fold_of
+from autoseg.workspace import RUN_RECORD, SUMMARY, VALIDATION, fold_of
 
 if TYPE_CHECKING:
     from autoseg.case import Case, Dataset
@@ -79,17 +79,17 @@ def command(
         scores = score_pairs(raw, pairs, rules, workers=workers or count_cores(), progress=bar)
     summary = summarise_fully(scores, raw.classes, rules, subgroups=subgroups, missing=missing, extra=extra)
     write_rows(out / TABLE, scores, raw.classes)
-    save_summary(out / "summary.json", summary)
+    save_summary(out / SUMMARY, summary)
     print_summary(summary)
-    click.echo(f"Written: {out / 'summary.json'}, {out / TABLE}")
+    click.echo(f"Written: {out / SUMMARY}, {out / TABLE}")
 
 
 def output_folder(pred: Path, output: Path | None) -> Path:
     """Where to write; never into a fold's folder, whose summary.json says that its training is finished."""
     if output is None:
         return pred / VALIDATION if (pred / VALIDATION).is_dir() else pred
-    if (output / "run.json").is_file():
-        raise UsageError(f"-o {output} is the folder of a training, which writes its own summary.json; name another one.")
+    if (output / RUN_RECORD).is_file():
+        raise UsageError(f"-o {output} is the folder of a training, which writes its own {SUMMARY}; name another one.")
     return output
 
 

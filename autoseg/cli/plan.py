@@ -23,6 +23,7 @@ from autoseg.cli.options import (
 from autoseg.cli.progress import Bar, duration, size
 from autoseg.cli.splits import grouped, made_splits
 from autoseg.errors import UsageError
+from autoseg.workspace import LOCK
 
 if TYPE_CHECKING:
     import torch
@@ -111,7 +112,7 @@ def command(
     budget = shipped_budget(plan_name, *asked, configs) if plan_name in shipped() else choose_budget(*asked)
     raw, group_regex, regrouped = grouped(place, read_raw(place, folder), group_regex)
     workers = workers or count_cores()
-    with locked(place.preprocessed(raw.name) / ".lock", "planned and prepared"):
+    with locked(place.preprocessed(raw.name) / LOCK, "planned and prepared"):
         for place_of in (place.fingerprint_file(raw.name), place.plan_file(raw.name, plan_name)):
             remove_leftovers(place_of.parent, everyones=True)
         fingerprint = measured(place, raw, workers, group_regex)
@@ -121,7 +122,7 @@ def command(
         prepared(place, raw, plan, workers)
     place.remember(folder)
     other = "" if plan_name == "default" else f" --plan {shlex.quote(plan_name)}"
-    click.echo(next_command(plan, f"fold0..{len(splits.folds) - 1}{other}{place.option}"))
+    click.echo(next_command(plan, f"fold0..{len(splits.folds) - 1}{other}{place.fewest_options(folder)}"))
 
 
 def next_command(plan: Plan, folds: str) -> str:

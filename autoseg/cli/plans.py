@@ -67,14 +67,14 @@ def list_(dataset: str | None, workspace: Path) -> None:
             rows.append((*((label, plan.budget.name) if k == 0 else ("", "")), *stage_summary(stage)))
 
     try:
-        place, name, sentence = choose(workspace, dataset)
+        place, folder, sentence = choose(workspace, dataset)
     except UsageError as error:
         if dataset is not None:
             raise
         click.echo(f"{error} Plans that come with autoseg:")
     else:
         click.echo(f"{sentence[0].upper()}{sentence[1:]}")
-        for file in plan_files(place, name):
+        for file in place.plan_files(folder.name):
             try:
                 add(file.stem, load_plan(file))
             except (FileFormatError, AutosegError) as error:
@@ -147,31 +147,27 @@ def find(name: str, workspace: Path, dataset: str | None) -> tuple[Plan, str]:
     if name.endswith(".json"):
         return load_plan(Path(name)), name
     try:
-        place, known, _ = choose(workspace, dataset)
+        place, folder, _ = choose(workspace, dataset)
     except UsageError as error:
         if name not in names():
             raise UsageError(f"{error} Of the plans that come with autoseg ({', '.join(names())}) none is called {name}.") from None
         return load_shipped(name), "comes with autoseg"
-    files = {file.stem: file for file in plan_files(place, known)}
+    files = {file.stem: file for file in place.plan_files(folder.name)}
     if name in files:
         return load_plan(files[name]), str(files[name])
     if name in names():
         return load_shipped(name), "comes with autoseg"
-    there = f"{known} has {', '.join(files)}" if files else f"{known} has none yet (autoseg plan_and_preprocess -d {known} makes one)"
+    has = ", ".join(files) or f"none yet (autoseg plan_and_preprocess{place.options(folder)} makes one)"
+    there = f"{folder.name} has {has}"
     raise UsageError(f"there is no plan {name}: {there}; with autoseg come {', '.join(names())}; a file's name ends in .json.")
 
 
-def choose(workspace: Path, dataset: str | None) -> tuple[Workspace, str, str]:
-    """The workspace, the data set's name and the sentence that says which; its plans suffice, the data need not be here."""
+def choose(workspace: Path, dataset: str | None) -> tuple[Workspace, Path, str]:
+    """The workspace, the data set's folder and the sentence that says which; its plans suffice, the data need not be here."""
     from autoseg.workspace import Workspace
 
     place = Workspace(root=workspace)
     if dataset and dataset not in place.raw_names() and place.preprocessed(dataset).is_dir():
-        return place, dataset, f"data set {dataset} (its plans; the data themselves are not here)"
+        return place, place.raw / dataset, f"data set {dataset} (its plans; the data themselves are not here)"
     folder, sentence = place.resolve(dataset)
-    return place, folder.name, sentence
-
-
-def plan_files(place: Workspace, dataset: str) -> list[Path]:
-    """The data set's plans."""
-    return sorted(place.plan_file(dataset, "default").parent.glob("*.json"))
+    return place, folder, sentence

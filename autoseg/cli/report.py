@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from autoseg.report import Written
     from autoseg.workspace import Workspace
 
+#: Cases that get a picture if nobody says how many.
+MOST_PICTURES = 100
 PATH = click.Path(dir_okay=False, path_type=Path)
 EPILOG = """\b
 Examples:
@@ -26,7 +28,12 @@ Examples:
 @dataset_option
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="The file.  [default: results/NAME/report.html]")
 @click.option(
-    "--pictures", type=click.IntRange(0), default=100, show_default=True, metavar="N", help="Most cases with pictures, worst first."
+    "--pictures",
+    type=click.IntRange(0),
+    default=MOST_PICTURES,
+    show_default=True,
+    metavar="N",
+    help="Most cases with pictures, worst first.",
 )
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: one per core]")
 @workspace_option
@@ -35,12 +42,14 @@ def command(dataset: str | None, output: Path | None, pictures: int, workers: in
     place, folder = choose_dataset(workspace, dataset, results_suffice=True)
     name = folder.name
     if not place.preprocessed(name).is_dir() and not place.results(name).is_dir():
-        raise UsageError(f"{name} was not planned yet, so there is nothing to report: autoseg plan_and_preprocess -d {name}.")
+        raise UsageError(f"{name} was not planned yet, so there is nothing to report: autoseg plan_and_preprocess{place.options(folder)}.")
     written = make(place, folder, output, pictures=pictures, workers=workers)
     say(written)
 
 
-def make(place: Workspace, folder: Path, output: Path | None = None, *, pictures: int = 100, workers: int | None = None) -> Written:
+def make(
+    place: Workspace, folder: Path, output: Path | None = None, *, pictures: int = MOST_PICTURES, workers: int | None = None
+) -> Written:
     """Write the report of a data set, with a bar."""
     from autoseg.cli.progress import Bar
     from autoseg.fingerprint.hardware import count_cores
@@ -66,4 +75,4 @@ def make_after(place: Workspace, folder: Path) -> None:
         say(make(place, folder))
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        click.echo(f"The report could not be made: {reason} (autoseg report -d {folder.name} tries again)", err=True)
+        click.echo(f"The report could not be made: {reason} (autoseg report{place.options(folder)} tries again)", err=True)

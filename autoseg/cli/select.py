@@ -40,15 +40,17 @@ def command(dataset: str | None, workspace: Path, members: str | None, workers: 
     from autoseg.select.search import Judges, select
     from autoseg.select.selection import save_selection
 
-    splits = read_splits(place, folder.name)
+    splits = read_splits(place, folder)
     wanted = None if members is None else [name.strip() for name in members.split(",")]
     held_out = {str(k): fold.val for k, fold in enumerate(splits.folds)}
     found, left_out = find_members(place.results(folder.name), list(held_out), wanted)
     raw = read_raw(place, folder)
     if raw.classes != found[0].labels.classes:
+        config, again = found[0].name.partition("/")[2].partition("-")[0], f"--plan NAME{place.options(folder)}"
         raise UsageError(
             f"{found[0].name} was trained for other classes, or for the same ones in another order, than {raw.root} has now: "
-            f"{', '.join(found[0].labels.classes)} and {', '.join(raw.classes)}. Plan and train again."
+            f"{', '.join(found[0].labels.classes)} and {', '.join(raw.classes)}. Plan and train again: "
+            f"autoseg plan_and_preprocess {again}, then autoseg train {config} fold0..{len(held_out) - 1} {again}."
         )
     cases, cases_left_out = choose_cases(found, held_out, in_groups(splits, raw.train))
     for name, why in (left_out | cases_left_out).items():
@@ -61,15 +63,18 @@ def command(dataset: str | None, workspace: Path, members: str | None, workers: 
     save_selection(file, selection)
     print_selection(selection)
     click.echo(f"Written: {file}")
-    click.echo(f"Next: autoseg predict --ensemble{place.option}")
+    click.echo(f"Next: autoseg predict --ensemble{place.fewest_options(folder)}")
 
 
-def read_splits(place: Workspace, name: str) -> Splits:
+def read_splits(place: Workspace, folder: Path) -> Splits:
     """The folds; UsageError if the data set was not planned here."""
     from autoseg.io.json_files import load_json
     from autoseg.planners.folds import Splits
 
-    file = place.splits_file(name)
+    file = place.splits_file(folder.name)
     if not file.is_file():
-        raise UsageError(f"{file} does not exist: members are compared on the folds that it holds. Plan and train first.")
+        raise UsageError(
+            f"{file} does not exist: members are compared on the folds that it holds. Plan and train first; autoseg "
+            f"status{place.options(folder)} gives the command."
+        )
     return load_json(file, Splits, hint=AGAIN)

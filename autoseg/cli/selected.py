@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 
 from autoseg.cli.progress import count
 from autoseg.cli.tables import grid
 from autoseg.ensemble import HALF
-from autoseg.infer.folds import CHECKPOINT, SUMMARY, Choice
+from autoseg.infer.folds import Choice, find_folds
 from autoseg.metrics.paired import Paired
 from autoseg.select.members import NOT_ASKED
 from autoseg.select.selection import Selected, Selection, Trial, load_selection
-from autoseg.workspace import Workspace
+from autoseg.workspace import Workspace, run_folders
 
 
 def choose_selected(place: Workspace, name: str, asked: Mapping[str, object]) -> Selected | Choice | None:
@@ -50,11 +49,7 @@ def _trained_since(selected: Selected) -> list[str]:
     """Runs with as many finished folds as the members have, that the selection does not know."""
     known = {member.run for member in selected.selection.members}
     asked_out = {name for name, why in selected.selection.left_out.items() if why == NOT_ASKED}
-    found: dict[str, set[Path]] = {}
-    for path in selected.results.glob(f"*/*-*/fold*/{SUMMARY}"):
-        if (path.parent / CHECKPOINT).is_file() and path.parent.name != "fold_all":
-            run = path.parent.parent
-            found.setdefault(f"{run.parent.name}/{run.name}", set()).add(path)
+    found = {f"{run.parent.name}/{run.name}": find_folds(run).keys() - {"all"} for run in run_folders(selected.results)}
     num_folds = selected.selection.num_folds
     return sorted(name for name, folds in found.items() if len(folds) >= num_folds and name not in known | asked_out)
 

@@ -67,7 +67,7 @@ def _data_rows(standing: Standing) -> Iterator[tuple[str, str]]:
     folds = f"{count(standing.num_cases, 'case')} in {count(standing.num_folds, 'fold')}" if standing.num_folds else "not yet"
     yield "  measured", folds if standing.is_measured else "not yet"
     if standing.preparer is not None:
-        yield "  running", f"plan_and_preprocess, {standing.preparer}"
+        yield "  running", f"plan_and_preprocess or clean, {standing.preparer}"
     for known in standing.plans:
         prepared = ", ".join(f"{config}: {num} of {standing.num_cases} cases prepared" for config, num in known.prepared.items())
         yield f"  plan {known.plan.name}", prepared
@@ -102,12 +102,12 @@ def _fold_text(fold: FoldStanding) -> str:
 
 
 def _disk_line(standing: Standing) -> str:
-    from autoseg.standing import folder_bytes, removables
+    from autoseg.standing import CHEAP, folder_bytes, removables
 
     place, name = standing.place, standing.name
     sizes = (("raw", standing.folder), ("preprocessed", place.preprocessed(name)), ("results", place.results(name)))
     parts = ", ".join(f"{what} {size(folder_bytes(folder))}" for what, folder in sizes)
-    free = sum(found.num_bytes for found in removables(standing) if found.kind in ("unused", "leftovers", "pictures"))
+    free = sum(found.num_bytes for found in removables(standing) if found.kind in CHEAP)
     return f"Disk: {parts}" + (f"; autoseg clean frees {size(free)}" if free else "")
 
 

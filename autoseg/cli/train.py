@@ -132,7 +132,7 @@ def make_job(
     stage, options = plan.stages[config], given["options"]
     an_epoch = options.iterations_per_epoch or stage.iterations_per_epoch
     iterations = stage.iterations if options.epochs is None else options.epochs * an_epoch
-    devices = choose_devices(device, plan, config, iterations=len(chosen) * iterations)
+    devices = choose_devices(device, plan, config, iterations=len(chosen) * iterations, again=place.options(folder))
     store, previous = open_store(place, plan, config, splits, given["options"].trainer)
     if given["hours"] is None and given["options"].epochs is None:
         given["hours"] = plan.budget.hours
@@ -175,7 +175,7 @@ def read_planned(place: Workspace, folder: Path, plan_name: str, config: str) ->
 
     plan, raw = load(place, folder, plan_name), read_raw(place, folder)
     check_data(place, plan, raw)
-    splits = load_splits(place, plan)
+    splits = load_splits(place, folder)
     if config not in plan.stages:
         raise UsageError(f"{config} is no configuration of plan {plan.name}; it has {', '.join(plan.stages)}.")
     # What the intervals of the fold's summary are drawn over.
@@ -195,10 +195,10 @@ def load(place: Workspace, folder: Path, name: str) -> Plan:
     """The data set's plan of this name; UsageError says how to make one."""
     file = place.plan_file(folder.name, name)
     if not file.is_file():
-        there = ", ".join(sorted(path.stem for path in file.parent.glob("*.json"))) if file.parent.is_dir() else ""
+        there = ", ".join(path.stem for path in place.plan_files(folder.name))
         known = f"; there are {there}" if there else ""
-        other = "" if name == "default" else f" --plan {name}"
-        raise UsageError(f"{folder.name} has no plan {name}{known}. Make it: autoseg plan_and_preprocess -d {folder.name}{other}.")
+        other = "" if name == "default" else f" --plan {shlex.quote(name)}"
+        raise UsageError(f"{folder.name} has no plan {name}{known}. Make it: autoseg plan_and_preprocess{other}{place.options(folder)}.")
     plan = load_plan(file)
     if plan.dataset != folder.name:
         raise UsageError(f"{file} is the plan of the data set {plan.dataset}, not of {folder.name}. {AGAIN}")
@@ -224,18 +224,18 @@ def check_data(place: Workspace, plan: Plan, raw: Dataset) -> None:
         file = place.plan_file(plan.dataset, plan.name)
         raise PlanError(
             f"{file} is for other data than {plan.dataset} holds:\n{listing}\nMake another plan: autoseg plan_and_preprocess "
-            f"-d {plan.dataset} --plan NAME, or delete the file first and leave out --plan."
+            f"--plan NAME{place.options(raw.root)}, or delete the file first and leave out --plan."
         )
 
 
-def load_splits(place: Workspace, plan: Plan) -> Splits:
-    """The data set's folds."""
+def load_splits(place: Workspace, folder: Path) -> Splits:
+    """The folds of the data set in this folder."""
     from autoseg.io.json_files import load_json
     from autoseg.planners.folds import Splits
 
-    file = place.splits_file(plan.dataset)
+    file = place.splits_file(folder.name)
     if not file.is_file():
-        command = f"autoseg status -d {shlex.quote(plan.dataset)}"
+        command = f"autoseg status{place.options(folder)}"
         raise UsageError(f"{file} is missing, which says what each fold trains on. {command} gives the command that makes it.")
     return load_json(file, Splits, hint=AGAIN)
 
@@ -266,40 +266,40 @@ def stage_before(place: Workspace, plan: Plan, config: str, splits: Splits, trai
         )
 
 
-def choose_devices(given: str | None, plan: Plan, config: str, *, iterations: int) -> tuple[torch.device, ...]:
-    """The devices to train on; a GPU's plan without a GPU needs --device cpu, and is told what that costs."""
+def choose_devices(given: str | None, plan: Plan, config: str, *, iterations: int, again: str) -> tuple[torch.device, ...]:
+    """The devices to train on; a GPU's plan without a GPU needs --device cpu, and is told what that costs.
+
+    `again`: the options by which a command means the data set, see `Workspace.options`.
+    """
     import torch
 
     from autoseg.infer.devices import parse_devices
 
     if plan.budget.kind == "cuda" and given is None and not torch.cuda.is_available():
         raise UsageError(
-            f"the plan {plan.name} is for {plan.budget.name}, and there is no GPU here. Plan for this machine's processor ("
-            f"autoseg plan_and_preprocess -d {shlex.quote(plan.dataset)} --gpu cpu --hours 1), or train this plan as it is with "
-            "--device cpu."
+            f"the plan {plan.name} is for {plan.budget.name}, and there is no GPU here. Plan for this machine's processor "
+            f"(autoseg plan_and_preprocess --gpu cpu --hours 1{again}), or train this plan as it is with --device cpu."
         )
     devices = parse_devices(given or ("cpu" if plan.budget.kind == "cpu" else None))
     for device in devices:
         if device.type == "cuda":
-            check_memory(plan, config, torch.cuda.get_device_properties(device).total_memory, str(device))
+            check_memory(plan, config, torch.cuda.get_device_properties(device).total_memory, str(device), again)
     if plan.budget.kind == "cuda" and devices[0].type == "cpu":
-        _warn_of_hours(plan, config, devices[0], iterations)
+        _warn_of_hours(plan, config, devices[0], iterations, again)
     return devices
 
 
-def check_memory(plan: Plan, config: str, total_bytes: int, device: str) -> None:
+def check_memory(plan: Plan, config: str, total_bytes: int, device: str, again: str) -> None:
     """DeviceError if a device has less memory than the plan's traced peak, before it runs out of it."""
     needed = plan.stages[config].memory.peak_bytes
     if needed > total_bytes:
         raise DeviceError(
             f"the plan {plan.name} for {plan.budget.name} needs {needed / GIB:.1f} GiB, and {device} has {total_bytes / GIB:.1f} GiB. "
-            f"Plan for it: autoseg plan_and_preprocess -d {plan.dataset} (or --gpu-memory {int(total_bytes / GIB)})."
+            f"Plan for it: autoseg plan_and_preprocess{again} (or --gpu-memory {int(total_bytes / GIB)})."
         )
 
 
-def _warn_of_hours(plan: Plan, config: str, device: torch.device, iterations: int) -> None:
-    from dataclasses import replace
-
+def _warn_of_hours(plan: Plan, config: str, device: torch.device, iterations: int, again: str) -> None:
     from autoseg.infer.nets import device_precision
     from autoseg.stopwatch import measure_step
 
@@ -308,7 +308,7 @@ def _warn_of_hours(plan: Plan, config: str, device: torch.device, iterations: in
     step_s = measure_step(replace(stage, precision=device_precision(stage.precision, device)), device, exclusive=plan.labels.exclusive)
     click.echo(
         f"  {step_s:.3g} s per step: {duration(step_s * iterations)} for {count(iterations, 'step')}. A plan for this machine: "
-        f"autoseg plan_and_preprocess -d {shlex.quote(plan.dataset)} --gpu cpu --hours 1"
+        f"autoseg plan_and_preprocess --gpu cpu --hours 1{again}"
     )
 
 
@@ -335,7 +335,8 @@ def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None
     finished = find_folds(job.folder(next(iter(summaries))).path.parent)
     missing = num_folds - len([fold for fold in finished if fold != "all"])
     after = [name for name, stage in job.plan.stages.items() if stage.previous == job.config]
-    plan = ("" if job.plan.name == "default" else f" --plan {shlex.quote(job.plan.name)}") + job.workspace.option
+    where = job.workspace.fewest_options(job.dataset.root)
+    plan = ("" if job.plan.name == "default" else f" --plan {shlex.quote(job.plan.name)}") + where
     all_folds = f"fold0..{num_folds - 1}{plan}"
     if after:
         first = f"autoseg train {job.config} {all_folds}, then " if missing else ""
@@ -348,7 +349,7 @@ def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None
     elif missing:
         click.echo(f"Next: autoseg predict{which}{this_one}{plan}{more}")
     else:
-        chosen = f"autoseg select{job.workspace.option}, then autoseg predict --ensemble{job.workspace.option}"
+        chosen = f"autoseg select{where}, then autoseg predict --ensemble{where}"
         click.echo(f"Next: {chosen} (this run alone: autoseg predict{which}{this_one}{plan})")
 
 

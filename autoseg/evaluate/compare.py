@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +16,8 @@ from autoseg.errors import UsageError
 from autoseg.evaluate.predictions import some_of
 from autoseg.evaluate.summary import Summary, load_summary
 from autoseg.metrics.paired import Paired, compare_pairs, holm
+from autoseg.workspace import SUMMARY, fold_folders
 
-SUMMARY = "summary.json"
 METRICS = ("dice", "nsd")
 
 
@@ -67,9 +68,9 @@ def load_run(folder: Path) -> Summary:
     file = folder if folder.is_file() else folder / SUMMARY
     if file.is_file():
         return load_summary(file)
-    folds = sorted(folder.glob(f"fold*/{SUMMARY}"))
+    folds = [fold / SUMMARY for fold in fold_folders(folder) if (fold / SUMMARY).is_file()]
     if not folds:
-        raise UsageError(f"{folder} holds no {SUMMARY}. Evaluate it first: autoseg evaluate {folder}.")
+        raise UsageError(f"{folder} holds no {SUMMARY}. Evaluate it first: autoseg evaluate {shlex.quote(str(folder))}.")
     parts = [load_summary(path) for path in folds]
     first = next((part for part in parts if part.cases), parts[0])
     rules = first.rules if all(part.rules == first.rules for part in parts if part.cases) else None

@@ -7,7 +7,7 @@ such certainty miss as a rule. Classes of a case that take each other's place ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ from autoseg.infer.confidence import Known, calibrate, neighbourhoods
 
 Table = NDArray[np.float64]
 
+#: Weak classes that are named.
+NAMED = 5
 #: Findings weaker than this (in Dice) are what nets and annotators disagree about everywhere.
 LEAST = 0.05
 #: Median absolute deviations from the mean beyond which 5 % of a normal distribution lie on one side. A quantile itself would be widened
@@ -93,6 +95,16 @@ def weak_classes(cases: Sequence[Evidence], classes: Sequence[str]) -> dict[str,
     dice = np.stack([np.diag(case.dice) for case in cases])
     medians = {name: float(np.nanmedian(column)) for name, column in zip(classes, dice.T, strict=True) if np.isfinite(column).any()}
     return {name: value for name, value in sorted(medians.items(), key=lambda item: item[1]) if value < JUDGED_FROM}
+
+
+def weak_note(weak: Mapping[str, float], num_classes: int) -> str:
+    """What `weak_classes` means for the ranking, for people."""
+    named = ", ".join(f"{name} {value:.2f}" for name, value in list(weak.items())[:NAMED])
+    more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
+    return (
+        f"weak nets: the median out-of-fold Dice is below {JUDGED_FROM:.2f} in {len(weak)} of {num_classes} classes ({named}{more}). "
+        "Of these the ranking shows the nets' own mistakes as much as wrong labels: train longer, then check again."
+    )
 
 
 def _expected(cases: Sequence[Evidence], dice: Table, classes: Sequence[str]) -> tuple[Table, Table]:

@@ -12,7 +12,7 @@ from autoseg.checkpoint import read_plan
 from autoseg.errors import DataError, FileFormatError, UsageError
 from autoseg.evaluate.contradictions import Evidence, weigh
 from autoseg.evaluate.predictions import some_of
-from autoseg.infer.folds import CHECKPOINT, find_folds
+from autoseg.infer.folds import find_folds
 from autoseg.io.cases import with_spacing
 from autoseg.io.images import decode_file
 from autoseg.io.names import unescape_name
@@ -20,7 +20,7 @@ from autoseg.io.parallel import Progress, map_cases
 from autoseg.io.probabilities import SUFFIX, read_probabilities
 from autoseg.io.truth import read_truth
 from autoseg.labels import LabelSpace
-from autoseg.workspace import PROBABILITIES, VALIDATION
+from autoseg.workspace import CHECKPOINT, PROBABILITIES, VALIDATION
 
 HINT = "Labels are compared on the grid of their image. Were images or labels replaced since? Then train again."
 

@@ -12,15 +12,13 @@ import numpy as np
 from autoseg.case import Case, Dataset, Truth
 from autoseg.errors import UsageError
 from autoseg.geometry import Geometry
-from autoseg.infer.record import RECORD
+from autoseg.infer.record import record_files
 from autoseg.io.filenames import image_files, image_stem, natural_key
 from autoseg.io.names import unescape_name
 from autoseg.io.truth import read_mask, read_truth
+from autoseg.io.writers import OVERLAY
 from autoseg.labels import CodeMap, Mask
-from autoseg.workspace import VALIDATION
-
-#: End of an overlay's name before its suffix.
-OVERLAY = ".overlay"
+from autoseg.workspace import VALIDATION, fold_folders, fold_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +64,7 @@ def find_predictions(folder: Path, *, fold: str = "") -> list[Prediction]:
         if masks := tuple(image_files(path)):
             names = tuple(unescape_name(image_stem(mask)) for mask in masks)
             found.append(Prediction(case=unescape_name(path.name), files=masks, classes=names, fold=fold))
-    if (folder / RECORD).is_file():
+    if record_files(folder):
         masked = {prediction.case for prediction in found if prediction.classes}
         found = [prediction for prediction in found if prediction.classes or prediction.case not in masked]
     return found
@@ -74,11 +72,8 @@ def find_predictions(folder: Path, *, fold: str = "") -> list[Prediction]:
 
 def find_validation(run: Path) -> list[Prediction]:
     """The validation cases of a run's folds (results/NAME/PLAN/CONFIG-TRAINER) or of one fold's folder; none if it is neither."""
-    folders = [run] if (run / VALIDATION).is_dir() else sorted(path.parent for path in run.glob(f"fold*/{VALIDATION}"))
-    names = [folder.name.removeprefix("fold").removeprefix("_") for folder in folders]
-    return [
-        prediction for folder, name in zip(folders, names, strict=True) for prediction in find_predictions(folder / VALIDATION, fold=name)
-    ]
+    folders = [folder for folder in (run, *fold_folders(run)) if (folder / VALIDATION).is_dir()]
+    return [found for folder in folders for found in find_predictions(folder / VALIDATION, fold=fold_of(folder))]
 
 
 def choose_truth(dataset: Dataset, predictions: Sequence[Prediction], *, validation: bool) -> tuple[Case, ...]:

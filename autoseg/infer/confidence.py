@@ -27,7 +27,7 @@ LEVEL = 0.9
 OWN_CASES = 10
 #: Predictions of a like expected Dice that an interval is taken from: at least these many, or this share of all.
 NEIGHBOURS, NEIGHBOUR_SHARE = 100, 0.1
-#: A calibration needs at least so many predictions of known Dice.
+#: A calibration needs at least so many predictions that are not empty, of all cases and classes.
 FEWEST = 10
 #: Places on the scale of expected Dice for which intervals are kept.
 PLACES = 33
@@ -148,7 +148,7 @@ class Expected:
 
 
 def calibrate(known: Known, classes: Sequence[str]) -> Calibration | None:
-    """Fit a calibration; None if fewer than two folds or ten predictions of known Dice are there.
+    """Fit a calibration; None if there are fewer than two folds, or than ten predictions in all that are not empty.
 
     Notes
     -----

@@ -20,7 +20,7 @@ from autoseg.infer.blend import Band
 from autoseg.infer.mask_files import MapFile, MaskFiles
 from autoseg.infer.slabs import slabs
 from autoseg.io.scratch import let_go, roomy_zeros
-from autoseg.labels import LabelSpace
+from autoseg.labels import LabelSpace, class_values
 from autoseg.preprocess.prepared import PreparedMeta
 
 Bytes = NDArray[np.uint8]
@@ -115,9 +115,3 @@ def _in_memory(labels: LabelSpace, shape: tuple[int, ...], dtype: np.dtype[Any])
 def _kept(kept: Kept) -> tuple[tuple[type[np.generic], bool], tuple[type[np.generic], bool]]:
     """Whether bytes, and whether halves are kept."""
     return (np.uint8, kept in (True, "both")), (np.float16, kept in ("half", "both"))
-
-
-def class_values(labels: LabelSpace) -> NDArray[Any]:
-    """The value in a map of each head of exclusive classes, in the smallest unsigned dtype that holds them all."""
-    values = (0, *labels.values)
-    return np.array(values, np.result_type(*(np.min_scalar_type(value) for value in values)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -270,7 +270,8 @@ def _work(job: Job, target: Target, journal: Journal, cases: Sequence[Case]) -> 
 
 
 def _read(job: Job, case: Case) -> tuple[tuple[Prepared, ...], ...]:
-    loaded = read_case(job.dataset, case, num_channels=len(job.plan.normalization), by_region=True)
+    unlabelled = replace(case, truth=None)  # test images may have labels, which say nothing here and cost as much as the image
+    loaded = read_case(job.dataset, unlabelled, num_channels=len(job.plan.normalization), by_region=True)
     prepared, geometry = job.prepare(loaded), loaded.geometry
     del loaded
     tidy_after(geometry)

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from autoseg.checkpoint import read_previous_stage
 from autoseg.errors import UsageError
-from autoseg.workspace import CHECKPOINT as CHECKPOINT
-from autoseg.workspace import SUMMARY as SUMMARY
-from autoseg.workspace import fold_of as fold_of
+from autoseg.workspace import CHECKPOINT, SUMMARY, fold_folders, fold_of
 
 NUM_FOLDS = 5
 
@@ -52,8 +50,13 @@ def fold_note(folds: Sequence[str], total: int) -> str:
 
 def find_folds(run: Path) -> dict[str, Path]:
     """The finished folds of a run: fold -> folder, "0" before "1" before "all"; empty if there is none."""
-    found = {path.parent.name: path.parent for path in run.glob(f"fold*/{SUMMARY}") if (path.parent / CHECKPOINT).is_file()}
-    return {fold_of(found[name]): found[name] for name in sorted(found)}
+    return {fold_of(path): path for path in fold_folders(run) if (path / SUMMARY).is_file() and (path / CHECKPOINT).is_file()}
+
+
+def find_runs(folder: Path) -> dict[Path, dict[str, Path]]:
+    """The runs that a folder is or holds, at most two levels below, with their finished folds; those without one are left out."""
+    runs = sorted({path.parent for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}fold*")})
+    return {run: folds for run in runs if (folds := find_folds(run))}
 
 
 def find_run(folder: Path, *, plan: str | None = None, config: str | None = None, trainer: str | None = None) -> Path:
@@ -74,8 +77,7 @@ def find_run(folder: Path, *, plan: str | None = None, config: str | None = None
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder. Train first: autoseg train 2d fold0..4.")
-    runs = sorted({path.parent.parent for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}fold*/{SUMMARY}")})
-    runs = [run for run in runs if find_folds(run)]
+    runs = list(find_runs(folder))
     if not runs:
         raise UsageError(f"{folder} holds no finished fold. Train first: autoseg train 2d fold0..4.")
     names = ", ".join(str(run.relative_to(folder)) for run in runs)

@@ -27,8 +27,8 @@ from autoseg.io.polygons import write_polygons
 from autoseg.io.probabilities import SUFFIX, write_probabilities
 from autoseg.io.rle import decode_rle, encode_rle
 from autoseg.io.submission import SubmissionRow, join_submissions, write_submission
-from autoseg.io.writers import output_suffix, prediction_output_name, write_map, write_masks
-from autoseg.labels import LabelSpace
+from autoseg.io.writers import OVERLAY, output_suffix, prediction_output_name, write_map, write_masks
+from autoseg.labels import LabelSpace, class_values
 
 if TYPE_CHECKING:
     from autoseg.infer.decide import Kept
@@ -214,7 +214,7 @@ class Overlay(Format):
     holds_lock = True
 
     def place(self, out: Path, case: Case, labels: LabelSpace, num_axes: int) -> Path:
-        return out / f"{escape_name(case.name)}.overlay.png"
+        return out / f"{escape_name(case.name)}{OVERLAY}.png"
 
     def write(self, path: Path, case: Case, segmentation: Segmentation) -> None:
         image = read_image(case.images).array
@@ -311,7 +311,7 @@ def read_segmentation(out: Path, case: Case, labels: LabelSpace, num_axes: int) 
         for k, mask in enumerate(read):
             bits.set(k, mask)
         return Segmentation(labels=labels, geometry=geometry, array=bits)
-    array = np.zeros(geometry.shape, np.result_type(*(np.min_scalar_type(value) for value in (0, *labels.values))))
+    array = np.zeros(geometry.shape, class_values(labels).dtype)
     for value, mask in zip(labels.values, read, strict=True):
         array[mask] = value
     return Segmentation(labels=labels, geometry=geometry, array=array)

@@ -13,10 +13,11 @@ from autoseg.checkpoint import Checkpoint, load_checkpoint
 from autoseg.errors import UsageError
 from autoseg.infer.case import Model, Previous
 from autoseg.infer.confidence import Calibration
-from autoseg.infer.folds import CHECKPOINT, Choice, fold_of
+from autoseg.infer.folds import Choice
 from autoseg.infer.nets import plan_window, ready_net
 from autoseg.infer.record import checksum, checksums
 from autoseg.plan import Plan
+from autoseg.workspace import CHECKPOINT, fold_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,7 +124,10 @@ def find_previous(previous: str, sums: Mapping[Path, Sequence[str]]) -> list[Pat
 
 
 def _candidates(previous: str, path: Path) -> list[Path]:
-    """Checkpoints of the stage before in the plan's folder; those of the same trainer first, which most often are the ones."""
+    """Checkpoints of the stage before in the plan's folder; those of the same trainer first, which most often are the ones.
+
+    Those in a copy that somebody keeps of a fold (fold0_old) are looked at, too: what is taken is known by its checksum.
+    """
     run = path.parents[1]
     runs = sorted(run.parent.glob(f"{previous}-*"), key=lambda other: (other.name.partition("-")[2] != run.name.partition("-")[2], other))
     return [file for other in runs for file in sorted(other.glob(f"fold*/{CHECKPOINT}"))]

@@ -75,6 +75,12 @@ class RunRecord:
         return replace(self, done={}, images={}, ensemble="") == replace(other, done={}, images={}, ensemble="")
 
 
+def record_files(folder: Path) -> list[Path]:
+    """The records in a folder: that of whole runs, then those of parts; none where nothing was predicted."""
+    parts = sorted(folder.glob(PART_RECORD.format("*", "*")))
+    return [path for path in (folder / RECORD, *parts) if path.is_file()]
+
+
 class Journal:
     """The record of a folder while its cases are predicted.
 
@@ -99,8 +105,8 @@ class Journal:
         self.path = folder / (RECORD if part is None else PART_RECORD.format(*part))
         # Looked at first: what another part writes meanwhile is then found among the records, and does not pass for somebody else's.
         held = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
-        records = [folder / RECORD, *sorted(folder.glob(PART_RECORD.format("*", "*")))]
-        if held and not any(path.exists() for path in records):
+        records = record_files(folder)
+        if held and not records:
             # A case's earlier output is replaced or removed: among files of somebody else that would be theirs.
             raise UsageError(f"{folder} is not empty and holds no predictions (no {RECORD}); name another folder (-o), a new or empty one.")
         self.record = record

@@ -79,24 +79,9 @@ def predict_image(
     *,
     previous: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.float32]:
-    """Probabilities of a whole image.
+    """Probabilities of one image as a whole, float32, (H, *spatial); for tests and measurements, whose images are small.
 
-    Parameters
-    ----------
-    nets : sequence of modules
-        The folds, in eval mode on the window's device. Each maps (N, C, *patch), or (N, C + K, *patch), to a list whose first item is
-        logits (N, H, *patch).
-    image : array or Tensor, (C, *spatial)
-        As stored: not normalised, any real dtype; one axis more than the patch for a 2D net on a volume.
-    window : Window
-    intensity : Intensity
-    previous : array of uint8, (K, *spatial), optional
-        255 times the previous stage's probabilities; read tile by tile.
-
-    Returns
-    -------
-    array of float32, (H, *spatial), in [0, 1]
-        Mean over nets and flips, blended over tiles.
+    Arguments as in `predict_sources` and `Source`.
     """
     return gather(predict_bands(nets, image, window, intensity, previous=previous), image.shape[1:])
 
@@ -120,15 +105,7 @@ def predict_bands(
     *,
     previous: NDArray[np.uint8] | None = None,
 ) -> Iterator[Band]:
-    """Probabilities of an image as bands of rows, each as soon as no tile to come touches it; arguments as in `predict_image`.
-
-    Only the rows that are still open have an accumulator: as many as the patch is high, whatever the image's height.
-
-    Raises
-    ------
-    ValueError
-        If the image's axes or channels, or the previous channels' shape, do not fit.
-    """
+    """The bands of one image, for tests and measurements; arguments and errors as in `predict_sources` and `Source`."""
     array = image.cpu().numpy() if isinstance(image, Tensor) else image
     for _, band in predict_sources(nets, [Source(image=array, intensity=intensity, previous=previous)], window):
         yield band
@@ -136,7 +113,17 @@ def predict_bands(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
-    """An image to predict: the arguments of `predict_image`. The image may be one that is read by region (`io.tif_regions`)."""
+    """An image to predict.
+
+    Parameters
+    ----------
+    image : array, (C, *spatial)
+        As stored: not normalised, any real dtype; one axis more than the patch for a 2D net on a volume. It may be one that is read by
+        region (`io.tif_regions`).
+    intensity : Intensity
+    previous : array of uint8, (K, *spatial), optional
+        255 times the previous stage's probabilities; read tile by tile.
+    """
 
     image: NDArray[Any]
     intensity: Intensity
@@ -158,13 +145,17 @@ def predict_sources(
 ) -> Iterator[tuple[int, Band]]:
     """Bands of several images one after another, as (number of the image, Band); their tiles share the batches.
 
+    A band holds the mean over nets and flips, blended over tiles. It is given as soon as no tile to come touches its rows: only those that
+    are still open have an accumulator, as many as the patch is high, whatever the image's height.
     The batch of tiles is the outer loop and the nets the inner one, so that folds cost their weights and no accumulators of their own.
     A tile whose channels are constant is computed once per value.
 
     Parameters
     ----------
-    nets, window
-        As in `predict_image`.
+    nets : sequence of modules
+        The folds, in eval mode on the window's device. Each maps (N, C, *patch), or (N, C + K, *patch), to a list whose first item is
+        logits (N, H, *patch).
+    window : Window
     sources : iterable of Source
         Taken as their tiles are needed.
     known : KnownTiles, optional
@@ -173,7 +164,7 @@ def predict_sources(
     Raises
     ------
     ValueError
-        If an image does not fit.
+        If an image's axes or channels, or the previous channels' shape, do not fit.
     """
     known = KnownTiles() if known is None else known
     tiles = _all_tiles(sources, window)
@@ -312,7 +303,7 @@ def _predict_tiles(nets: Sequence[nn.Module], images: Tensor, previous: Tensor |
         probabilities = _activate(logits, exclusive=window.exclusive)
         del logits
         total = probabilities if total is None else total.add_(probabilities)
-    assert total is not None, "predict_image needs at least one net"
+    assert total is not None, "a model has at least one net"
     return total.div_(len(nets) * len(flips)) if len(nets) * len(flips) > 1 else total
 
 

@@ -23,6 +23,8 @@ TEMPORARY = re.compile(r"\.(tmp|old)-[^-]*-[^-]*-")
 UNWRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 #: What a file system says that knows no hard links.
 NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
+#: What a system says where nothing can be written from here, or read.
+NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _SCRATCHES = count()
 #: How often a folder is moved to a name that other processes take at the same time.
 RENAMES = 20

@@ -20,8 +20,6 @@ from autoseg.io.names import escape_name
 from autoseg.io.parallel import Progress, map_cases
 from autoseg.io.truth import IGNORE
 
-HINT = "Nothing was changed. Mend or remove these files and run the command again."
-
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
@@ -150,12 +148,6 @@ def check_dataset(dataset: Dataset, workers: int = 1, progress: Progress | None 
     found += axes_problems([(one.case, one.shape) for one in whole])
     # A file that many cases share (COCO) is named once.
     return Checked(problems=tuple(dict.fromkeys(found)), seen=seen)
-
-
-def raise_problems(problems: Sequence[str]) -> None:
-    """One DataError of all problems, if there are any."""
-    if problems:
-        raise DataError(problems, HINT)
 
 
 def _described(seen: Seen, loaded: LoadedCase, facts: ChannelFacts) -> Seen:

@@ -90,6 +90,11 @@ def _read(path: Path, mtime_ns: int, size: int) -> CocoFile:
         content = read_plain_json(path)
     except FileFormatError as error:
         raise DataError([str(error)]) from None
+    return coco_of(path, content)
+
+
+def coco_of(path: Path, content: Any) -> CocoFile:
+    """`read_coco`, of a file's content that was read already."""
     if not is_coco(content):
         raise DataError([f"{path}: is no COCO file of instances: it needs the lists images, annotations and categories"])
     problems: list[str] = []

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from autoseg.errors import DataError
 from autoseg.geometry import Geometry
 from autoseg.io.orientation import Orientation
+from autoseg.io.ram import free_bytes
 
-#: Bytes of pixels per byte of file beyond which a header lies: deflate reaches 1032, and nothing read here compresses better.
-MAX_COMPRESSION = 1100
+#: Bytes of pixels per byte of file beyond which a header lies: deflate reaches 1032 (RFC 1951, 3.2.5: 258 bytes in two codes of one bit).
+DEFLATE = 1100
+#: LZW, in tif and gif: a code of 12 bits stands for at most 4096 bytes, 2731 per byte; what writers begin anew in time reaches 1335.
+LZW = 2800
 #: What to do about a file cut short.
 DAMAGED = "copy it again from where it came from, or remove it"
 
@@ -56,12 +59,28 @@ def check_file(path: Path) -> None:
         raise unreadable(path, "is empty (0 bytes)", DAMAGED)
 
 
-def check_size(path: Path, declared: int) -> None:
-    """Raise DataError if a file's header asks for more bytes of pixels than the file can hold, before any memory is taken for them."""
+def check_size(path: Path, declared: int, *, packs: int | None = DEFLATE) -> None:
+    """Raise DataError if a file's header asks for more bytes of pixels than the file can hold, before any memory is taken for them.
+
+    Parameters
+    ----------
+    path : Path
+    declared : int
+        Bytes of pixels that the header asks for.
+    packs : int or None
+        Most bytes of pixels in a byte of the file; None: its compression has no bound (an empty image in zstd or JPEG 2000 takes next to
+        nothing). What lies beyond deflate's must fit into the memory that is free.
+    """
     size = path.stat().st_size
-    if declared > MAX_COMPRESSION * size:
-        said = f"is damaged: its header asks for {declared:,} bytes of pixels, more than its {size:,} bytes can hold"
-        raise unreadable(path, said, DAMAGED)
+    if declared <= DEFLATE * size:
+        return
+    asked = f"its header asks for {declared:,} bytes of pixels"
+    if packs is not None and declared > packs * size:
+        raise unreadable(path, f"is damaged: {asked}, more than its {size:,} bytes can hold", DAMAGED)
+    free = free_bytes()
+    if free is not None and declared > free:
+        said = f"{asked}, its own are {size:,}, and {free:,} bytes of memory are free"
+        raise unreadable(path, said, "if the image is smaller than that, " + DAMAGED)
 
 
 def _holds_anything(path: Path) -> bool:

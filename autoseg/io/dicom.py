@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.geometry import Geometry
-from autoseg.io.decoded import DAMAGED, Decoded, channels_first, check_size, unreadable
+from autoseg.io.decoded import DAMAGED, DEFLATE, Decoded, channels_first, check_size, unreadable
 from autoseg.io.volumes import itk_geometry, itk_pixels, read_header, read_itk
 
 #: "gggg|eeee" -> text.
@@ -36,6 +36,8 @@ IMAGER_SPACING, MAGNIFICATION, SCANNED_SPACING = "0018|1164", "0018|1114", "0018
 
 #: Transfer syntaxes without compression, little endian: implicit and explicit VR.
 _PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
+#: How those of JPEG-LS and JPEG 2000 begin: an empty picture takes next to nothing.
+_UNBOUNDED = ("1.2.840.10008.1.2.4.8", "1.2.840.10008.1.2.4.9")
 _SYNTAX, _PIXEL_DATA = b"\x02\x00\x10\x00UI", b"\xe0\x7f\x10\x00"
 
 
@@ -69,7 +71,10 @@ def read_slice(path: Path) -> Slice:
         raise unreadable(path, f"holds {frames} frames in one DICOM file", "save each frame as an image of its own, or a volume as NIfTI")
     stored = _stored_bytes(path, tags)
     if stored is None:  # compressed: the decoder takes the header's word for the size
-        check_size(path, _bits(tags, ROWS) * _bits(tags, COLUMNS) * _bits(tags, SAMPLES) * _bits(tags, ALLOCATED) // 8)
+        with path.open("rb") as stream:
+            syntax = _transfer_syntax(stream.read(8192))
+        declared = _bits(tags, ROWS) * _bits(tags, COLUMNS) * _bits(tags, SAMPLES) * _bits(tags, ALLOCATED) // 8
+        check_size(path, declared, packs=None if syntax.startswith(_UNBOUNDED) else DEFLATE)
     if stored is not None and _is_misread(tags):
         array = _decode(np.frombuffer(stored, f"<u{_bits(tags, ALLOCATED) // 8}"), tags)[None]
     else:

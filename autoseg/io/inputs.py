@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from autoseg.case import Case, Dataset
 from autoseg.errors import UsageError
-from autoseg.io.coco import is_coco, read_coco
+from autoseg.io.coco import coco_of, is_coco
 from autoseg.io.filenames import IMAGE_SUFFIXES, image_files, image_stem, image_suffix, is_dicom, natural_key
 from autoseg.io.json_files import read_plain_json
 from autoseg.io.labelme import holds_picture, is_labelme
@@ -83,7 +83,7 @@ def _annotated(path: Path) -> list[Case]:
     content = read_plain_json(path)
     if is_coco(content):
         root = path.parent.parent if path.parent.name == "annotations" else path.parent
-        cases = [replace(case, truth=None) for case in cases_of([read_coco(path)], root)]
+        cases = [replace(case, truth=None) for case in cases_of([coco_of(path, content)], root)]
         if not cases:
             raise UsageError(f"-i {path}: names no image (its list of images is empty)")
         return cases

@@ -1,4 +1,4 @@
-"""png, jpg and bmp, through pillow: palettes, CMYK, EXIF orientation, and an error for a file cut short.
+"""png, jpg, bmp and gif, through pillow: palettes, CMYK, EXIF orientation, and an error for a file cut short.
 
 SimpleITK returns truncated jpg and bmp files as if they were whole; it serves 16-bit colour, which pillow would cut to 8 bits.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from autoseg.geometry import Geometry
-from autoseg.io.decoded import DAMAGED, Decoded, channels_first, check_size, unreadable
+from autoseg.io.decoded import DAMAGED, DEFLATE, LZW, Decoded, channels_first, check_size, unreadable
 from autoseg.io.volumes import read_itk
 
 if TYPE_CHECKING:
@@ -75,7 +75,14 @@ def _check_header(picture: Image, path: Path) -> None:
     frames = getattr(picture, "n_frames", 1)
     if frames > 1:
         raise unreadable(path, f"is animated ({frames} frames)", "save each frame as an image of its own")
-    check_size(path, picture.width * picture.height * len(picture.getbands()) // (8 if picture.mode == "1" else 1))
+    packs = (LZW if picture.format == "GIF" else DEFLATE) * 8 // _bits(picture)
+    check_size(path, picture.width * picture.height * len(picture.getbands()), packs=packs)
+
+
+def _bits(picture: Image) -> int:
+    """Of a pixel and band in the file: a png's greys and indices of a palette may have 1, 2 or 4."""
+    packing = str(tile[0][3]) if (tile := getattr(picture, "tile", None)) else ""
+    return 1 if picture.mode == "1" else int(packing[-1]) if packing[-2:] in (";1", ";2", ";4") else 8
 
 
 def _decode(picture: Image, keep_palette_indices: bool) -> Decoded:

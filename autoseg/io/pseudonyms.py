@@ -6,7 +6,6 @@ identifiers that are known from elsewhere: it is therefore readable by its owner
 
 from __future__ import annotations
 
-import errno
 import logging
 import re
 import secrets
@@ -17,7 +16,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from autoseg.errors import FileFormatError
-from autoseg.io.atomic import write_once
+from autoseg.io.atomic import NOT_WRITABLE, write_once
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +25,6 @@ SALT_BYTES, HASH_BYTES = 32, 8
 PSEUDONYM = re.compile(rf"patient [0-9a-f]{{{2 * HASH_BYTES}}}")
 #: How often a salt that is not whole is looked at, and the seconds between.
 TRIES, TRY_S = 5, 0.1
-#: What a system says where nothing can be kept, or read.
-NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Salt:

@@ -10,8 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from autoseg.io.atomic import replacing, write_text
-from autoseg.io.rle import encode_rle
-from autoseg.labels import Mask
 
 HEADER = ("image_name", "class", "rle")
 
@@ -32,11 +30,6 @@ class SubmissionRow:
     image_name: str
     class_name: str
     rle: str
-
-
-def submission_rows(image: Path, masks: Iterable[tuple[str, Mask]]) -> list[SubmissionRow]:
-    """The rows of one image from its (class, mask) pairs; masks are bool, shape (y, x), and are read one at a time."""
-    return [SubmissionRow(image_name=image.name, class_name=name, rle=encode_rle(mask)) for name, mask in masks]
 
 
 def write_submission(path: Path, rows: Iterable[SubmissionRow], classes: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.geometry import Geometry
-from autoseg.io.decoded import DAMAGED, Decoded, channels_first, check_size, unreadable
+from autoseg.io.decoded import DAMAGED, DEFLATE, LZW, Decoded, channels_first, check_size, unreadable
 from autoseg.io.tif_regions import DECODING_ERRORS, is_regional, open_regions
 from autoseg.io.volumes import read_itk
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "µm": 1e-3, "\\u00b5m": 1e-3, "nm": 1e-6}
 #: Bytes of pixels from which on an image is read by region, or a file without compression mapped into memory instead of read into it.
 LARGE = 2**26
+#: Compression (the tag's number) -> most bytes of pixels in a byte of the file; JPEG and PackBits keep within deflate's bound.
+PACKS = {1: DEFLATE, 5: LZW, 6: DEFLATE, 7: DEFLATE, 8: DEFLATE, 32773: DEFLATE, 32946: DEFLATE}
 NATIVE = "<" if sys.byteorder == "little" else ">"
 _CENTIMETRES = 3  # ResolutionUnit; 2, inches, is what printers' software writes and says nothing about an object
 
@@ -49,12 +51,20 @@ def read_tif(path: Path, *, keep_palette_indices: bool = False, by_region: bool 
         with tifffile.TiffFile(path) as file:
             if not file.pages or not file.series:
                 raise unreadable(path, "holds no image: truncated or damaged", DAMAGED)
-            check_size(path, file.series[0].nbytes)
+            _check_size(file.series[0], path)
             if by_region and file.series[0].nbytes >= LARGE and not _is_mappable(file.series[0]) and is_regional(file):
                 return _regions(file, path)
             return _decode(file, path, keep_palette_indices)
     except (tifffile.TiffFileError, *DECODING_ERRORS) as error:
         raise unreadable(path, f"is truncated or damaged ({error})", DAMAGED) from None
+
+
+def _check_size(series: tifffile.TiffPageSeries, path: Path) -> None:
+    page = series.keyframe
+    # Strips and tiles that a writer left out, being empty, take no bytes at all.
+    packs = PACKS.get(int(page.compression)) if all(page.databytecounts) else None
+    bits = min(8, max(1, page.bitspersample))
+    check_size(path, series.nbytes, packs=None if packs is None else packs * 8 // bits)
 
 
 def _decode(file: tifffile.TiffFile, path: Path, keep_palette_indices: bool) -> Decoded:

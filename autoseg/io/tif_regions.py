@@ -103,6 +103,11 @@ class _Segments:
         while self.held_bytes > KEPT_BYTES and len(self.kept) > num_used:
             self.held_bytes -= self.kept.popitem(last=False)[1].nbytes
 
+    def forget(self) -> None:
+        """Keep nothing."""
+        self.kept.clear()
+        self.held_bytes = 0
+
 
 class TifRegions:
     """An image (C, y, x) in a tif file that slicing reads, as it does of an array; nothing of it is in memory but what was read last.
@@ -145,8 +150,14 @@ class TifRegions:
         return found[tuple(0 if isinstance(one, int | np.integer) else slice(None) for one in keys)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All of it."""
-        return self[:].astype(dtype or self.dtype, copy=False)
+        """All of it; nothing is kept besides."""
+        out = np.empty(self.shape, dtype or self.dtype)
+        top = 0
+        for slab in self.slabs():
+            out[:, top : top + slab.shape[1]] = slab
+            top += slab.shape[1]
+        self._segments.forget()
+        return out
 
     def select(self, channels: Sequence[int]) -> TifRegions:
         """The same image with these of its channels, one also several times; nothing is read."""
@@ -161,9 +172,13 @@ class TifRegions:
         """Itself, typed as what it acts like where all that is asked for is `shape`, `dtype`, `len` and slices."""
         return cast("NDArray[Any]", self)
 
-    def slabs(self) -> Iterator[NDArray[Any]]:
-        """The whole image from top to bottom, (C, rows, x) at a time: some millions of values, whole strips or parts of high ones."""
-        step, height = max(1, SLAB // max(1, self.shape[0] * self.shape[2])), self._segments.height
+    def slabs(self, *, of_each: bool = False) -> Iterator[NDArray[Any]]:
+        """The whole image from top to bottom, (C, rows, x) at a time: whole strips or parts of high ones, of some millions of values.
+
+        `of_each`: of that many in each channel, as if it were alone.
+        """
+        num = 1 if of_each else self.shape[0]
+        step, height = max(1, SLAB // max(1, num * self.shape[2])), self._segments.height
         step -= step % height if step > height else 0
         for top in range(0, self.shape[1], step):
             yield self[:, top : top + step]
@@ -178,7 +193,10 @@ class TifRegions:
             raise unreadable(segments.path, f"is truncated or damaged ({error})", DAMAGED) from None
         if segments.page.photometric == 0 and self._stored.kind in "ub":  # white is zero
             np.invert(found, out=found)
-        return np.ascontiguousarray(np.moveaxis(found, -1, 0)[channels]).astype(self.dtype, copy=False)
+        out = np.empty((len(channels), *found.shape[:2]), self.dtype)
+        for k, channel in enumerate(channels):
+            out[k] = found[..., channel]
+        return out
 
 
 def open_regions(path: Path, page: tifffile.TiffPage) -> TifRegions:

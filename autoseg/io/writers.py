@@ -27,6 +27,8 @@ from autoseg.labels import Mask
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+#: End of an overlay's name before its suffix.
+OVERLAY = ".overlay"
 #: Masks that are compressed at the same time, if they have at most so many pixels.
 SIDE_BY_SIDE, SMALL = 2, 2**24
 

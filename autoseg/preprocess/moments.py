@@ -1,15 +1,14 @@
-"""Range, mean and standard deviation of a channel in one pass over its parts: of an image that is read by region, each is read once."""
+"""Range, mean and standard deviation of channels in one pass over their parts: of an image that is read by region, each is read once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.io.tif_regions import regions_of
+from autoseg.io.tif_regions import TifRegions
 
 #: Values that are looked at in one go; counting takes 8 bytes of each.
 PIECE = 2**22
@@ -25,48 +24,67 @@ class Moments:
     std: float
 
 
-def moments(parts: Iterable[NDArray[Any]]) -> Moments:
-    """The moments of one array's parts, which are of one dtype and hold at least one value.
+class _Counts:
+    """Of uint8 and uint16: how often each value is there, which is exact."""
 
-    Notes
-    -----
-    8 and 16 bit are counted, which is exact. Others: Chan, Golub, LeVeque, Updating formulae and a pairwise algorithm for computing
-    sample variances, 1979; as accurate as two passes.
-    """
-    iterator = iter(parts)
-    first = next(iterator)
-    if first.dtype in (np.uint8, np.uint16):
-        return _counted(first, iterator)
-    low, high, mean, squares, size = np.inf, -np.inf, 0.0, 0.0, 0
-    for part in _with(first, iterator):
-        low, high = min(low, float(part.min())), max(high, float(part.max()))
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._counts = np.zeros(np.iinfo(dtype).max + 1)
+
+    def add(self, part: NDArray[Any]) -> None:
+        self._counts += np.bincount(part.ravel(), minlength=len(self._counts))
+
+    def moments(self) -> Moments:
+        counts, grey = self._counts, np.arange(len(self._counts), dtype=np.float64)
+        mean = float(counts @ grey / counts.sum())
+        std = float(np.sqrt(counts @ (grey - mean) ** 2 / counts.sum()))
+        there = np.flatnonzero(counts)
+        return Moments(low=float(there[0]), high=float(there[-1]), mean=mean, std=std)
+
+
+class _Sums:
+    """Of other dtypes: Chan, Golub, LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979."""
+
+    def __init__(self) -> None:
+        self._low, self._high, self._mean, self._squares, self._size = np.inf, -np.inf, 0.0, 0.0, 0
+
+    def add(self, part: NDArray[Any]) -> None:
+        self._low, self._high = min(self._low, float(part.min())), max(self._high, float(part.max()))
         own = float(part.mean(dtype=np.float64))
-        off, total = own - mean, size + part.size
-        squares += float(np.square(np.subtract(part, own, dtype=np.float64)).sum()) + off * off * size * part.size / total
-        mean += off * part.size / total
-        size = total
-    return Moments(low=low, high=high, mean=mean, std=float(np.sqrt(squares / size)))
+        off, total = own - self._mean, self._size + part.size
+        within = float(np.square(np.subtract(part, own, dtype=np.float64)).sum())
+        self._squares += within + off * off * self._size * part.size / total
+        self._mean += off * part.size / total
+        self._size = total
+
+    def moments(self) -> Moments:
+        return Moments(low=self._low, high=self._high, mean=self._mean, std=float(np.sqrt(self._squares / self._size)))
 
 
-def _counted(first: NDArray[Any], others: Iterable[NDArray[Any]]) -> Moments:
-    counts = np.zeros(np.iinfo(first.dtype).max + 1)
-    for part in _with(first, others):
-        counts += np.bincount(part.ravel(), minlength=len(counts))
-    grey = np.arange(len(counts), dtype=np.float64)
-    mean = float(counts @ grey / counts.sum())
-    there = np.flatnonzero(counts)
-    return Moments(low=float(there[0]), high=float(there[-1]), mean=mean, std=float(np.sqrt(counts @ (grey - mean) ** 2 / counts.sum())))
-
-
-def _with(first: NDArray[Any], others: Iterable[NDArray[Any]]) -> Iterable[NDArray[Any]]:
-    yield first
-    yield from others
+def _gatherer(dtype: np.dtype[Any]) -> _Counts | _Sums:
+    return _Counts(dtype) if dtype in (np.uint8, np.uint16) else _Sums()
 
 
 def moments_of(channel: NDArray[Any]) -> Moments:
-    """The moments of an array, or of an image (1, y, x) that is read by region."""
-    regions = regions_of(channel)
-    return moments(pieces(channel) if regions is None else regions.slabs())
+    """The moments of an array that holds at least one value.
+
+    Notes
+    -----
+    uint8 and uint16 are counted, which is exact; of others the sums of parts are joined, as accurate as two passes.
+    """
+    gathered = _gatherer(channel.dtype)
+    for part in pieces(channel):
+        gathered.add(part)
+    return gathered.moments()
+
+
+def moments_of_regions(regions: TifRegions) -> list[Moments]:
+    """The moments of each channel of an image that is read by region, whose strips and tiles are decoded once for all of them."""
+    gathered = [_gatherer(regions.dtype) for _ in range(len(regions))]
+    # As high as those of one channel: the sums do not depend on what else is in the file.
+    for slab in regions.slabs(of_each=True):
+        for one, part in zip(gathered, slab, strict=True):
+            one.add(part)
+    return [one.moments() for one in gathered]
 
 
 def pieces(array: NDArray[Any]) -> list[NDArray[Any]]:

@@ -16,7 +16,7 @@ from autoseg.io.tif_regions import TifRegions, regions_of
 from autoseg.labels import CodeMap, Codes
 from autoseg.plan import Normalization, Plan, Stage
 from autoseg.preprocess.equalise import equalise
-from autoseg.preprocess.moments import moments_of, pieces
+from autoseg.preprocess.moments import Moments, moments_of, moments_of_regions, pieces
 from autoseg.preprocess.prepared import Prepared, PreparedMeta
 from autoseg.preprocess.resample import resample_image, resample_labels
 
@@ -78,7 +78,9 @@ def _changes(regions: TifRegions, shape: tuple[int, ...], plan: Plan) -> bool:
 
 def _prepare_regions(loaded: LoadedCase, regions: TifRegions, plan: Plan, box: tuple[tuple[int, int], ...]) -> Prepared:
     """An unlabelled image that is read by region, and stays so: its dtype, too."""
-    constants = [resolve_normalization(rule, regions.select([k]).as_array()) for k, rule in enumerate(plan.normalization)]
+    measured = [k for k, rule in enumerate(plan.normalization) if _is_measured(rule, regions.dtype)]
+    found = dict(zip(measured, moments_of_regions(regions.select(measured)), strict=True)) if measured else {}
+    constants = [_constants(rule, regions.dtype, found.get(k)) for k, rule in enumerate(plan.normalization)]
     meta = PreparedMeta(
         name=loaded.case.name, geometry=loaded.geometry, box=box, resampled_shape=regions.shape[1:], axes=(0, 1), **_by_name(constants)
     )
@@ -126,14 +128,24 @@ def resolve_normalization(rule: Normalization, channel: NDArray[Any]) -> tuple[f
     y = (clip(x, lower, upper) - mean) / std. The clip range of "zscore" and "unit" is that of the values, so that it only cuts what cubic
     interpolation overshoots. The values of "clahe" are equalised already.
     """
+    return _constants(rule, channel.dtype, moments_of(channel) if _is_measured(rule, channel.dtype) else None)
+
+
+def _is_measured(rule: Normalization, dtype: np.dtype[Any]) -> bool:
+    """True if the rule needs the moments of a channel: not where it says all itself, or the dtype does."""
+    return rule.kind != "ct" and not (rule.kind == "unit" and dtype.name in COLOUR_RANGE)
+
+
+def _constants(rule: Normalization, dtype: np.dtype[Any], found: Moments | None) -> tuple[float, float, float, float]:
+    """What `resolve_normalization` says; `found` is there if the rule `_is_measured`."""
     if rule.kind == "ct":
         if rule.lower is None or rule.upper is None or rule.mean is None or rule.std is None:
             raise PlanError("a normalization of kind ct needs lower, upper, mean and std")
         return rule.lower, rule.upper, rule.mean, rule.std
     if rule.kind == "unit":
-        full = COLOUR_RANGE.get(channel.dtype.name) or max(moments_of(channel).high, 1.0)
+        full = COLOUR_RANGE[dtype.name] if found is None else max(found.high, 1.0)
         return 0.0, full, full / 2, full
-    found = moments_of(channel)
+    assert found is not None, "others are measured"
     # A constant image has no deviation; dividing by 1 leaves it at zero.
     return found.low, found.high, found.mean, found.std if found.std > 0 else 1.0
 

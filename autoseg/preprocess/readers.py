@@ -6,19 +6,17 @@ takes its own lock first and looks for the other's then, so that at least one of
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from autoseg.errors import RunError
+from autoseg.io.atomic import NOT_WRITABLE
 from autoseg.io.locks import holder, locked
 from autoseg.io.names import escape_name, unescape_name
 from autoseg.workspace import LOCK
 
 READERS = ".readers"
-#: What a disk says where nobody can write from here.
-NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager

@@ -189,10 +189,6 @@ class PreparedStore:
         """Delete what processes that are gone left half written."""
         remove_leftovers(self.folder)
 
-    def size_bytes(self) -> int:
-        """Bytes of all files."""
-        return sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file())
-
     def _record(self, name: str) -> Record:
         folder = self.case_folder(name)
         record = load_json(folder / META, Record)

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,14 +17,13 @@ from autoseg.evaluate.predictions import Prediction, find_predictions
 from autoseg.evaluate.summary import Summary, load_summary
 from autoseg.fingerprint import Fingerprint
 from autoseg.infer.expected import TABLE, read_expected
-from autoseg.infer.folds import fold_of
-from autoseg.infer.record import PART_RECORD, RECORD
+from autoseg.infer.record import record_files
 from autoseg.io.json_files import load_json, read_plain_json
 from autoseg.io.layouts import read_dataset
 from autoseg.io.pseudonyms import Salt
 from autoseg.plan import Plan
 from autoseg.select.selection import Selection, load_selection
-from autoseg.workspace import METRICS, SUMMARY, VALIDATION, Workspace
+from autoseg.workspace import METRICS, SUMMARY, VALIDATION, Workspace, fold_folders, fold_of, run_folders
 
 T = TypeVar("T")
 #: Class -> Dice, low, high.
@@ -170,13 +168,13 @@ def find(place: Workspace, name: str, folder: Path) -> Found:
     """Read what there is of the data set `name`, whose raw data lie in `folder` (or no longer do)."""
     reader = _Reader()
     results = place.results(name)
-    plans = sorted((place.preprocessed(name) / "plans").glob("[!.]*.json"))
-    runs = [_run(reader, path) for path in sorted(results.glob("*/*-*")) if any(path.glob("fold*"))]
+    runs = [_run(reader, path) for path in run_folders(results)]
     runs = sorted((run for run in runs if run.folds), key=lambda run: (-(run.dice if run.dice is not None else -1.0), run.name))
     checks = {run.name: reader.read(results / run.name / LABEL_CHECK, lambda path: load_json(path, LabelCheck)) for run in runs}
     splits = reader.read(place.splits_file(name), read_plain_json)
     # A copied file is a plan of its own, whatever name it holds.
-    read_plans = [replace(plan, name=path.stem) for path in plans if (plan := reader.read(path, lambda file: load_json(file, Plan)))]
+    plans = [(path.stem, reader.read(path, lambda file: load_json(file, Plan))) for path in place.plan_files(name)]
+    read_plans = [replace(plan, name=stem) for stem, plan in plans if plan is not None]
     best = runs[0].name if runs else ""
     return Found(
         name=name,
@@ -194,7 +192,7 @@ def find(place: Workspace, name: str, folder: Path) -> Found:
 
 def _run(reader: _Reader, folder: Path) -> Run:
     folds = []
-    for path in sorted(folder.glob("fold*")):
+    for path in fold_folders(folder):
         curve = reader.read(path / METRICS, _read_curve) or ()
         summary = reader.read(path / SUMMARY, load_summary)
         if curve or summary is not None:
@@ -216,8 +214,7 @@ def _read_curve(path: Path) -> tuple[dict[str, Any], ...]:
 
 
 def _predicted(reader: _Reader, root: Path) -> Predicted | None:
-    found = [path for path in root.glob("*/predict*.json") if path.name == RECORD or fnmatch(path.name, PART_RECORD.format("*", "*"))]
-    records = sorted(found, key=lambda path: path.stat().st_mtime)
+    records = sorted((path for folder in root.glob("*") for path in record_files(folder)), key=lambda path: path.stat().st_mtime)
     folders = list(dict.fromkeys(path.parent for path in reversed(records)))
     if not folders:
         return None

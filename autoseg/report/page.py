@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autoseg import __version__
 from autoseg.case import Case
+from autoseg.evaluate.label_check import weak_note
 from autoseg.evaluate.predictions import Prediction
 from autoseg.io.atomic import write_text
 from autoseg.io.palette import palette
@@ -28,8 +29,6 @@ from autoseg.workspace import PICTURES, Workspace
 
 #: Bytes that the pictures of all cases may take; the page without them stays below 1 MB.
 PICTURE_BYTES = 18_500_000
-#: Cases that get a picture.
-MOST_PICTURES = 100
 WORST = 10
 #: Cells of a larger heat map cannot be told apart, and their number grows with the square.
 MOST_CLASSES_IN_MAP = 80
@@ -56,7 +55,7 @@ class Written:
 
 
 def write_report(
-    place: Workspace, name: str, folder: Path, output: Path, *, pictures: int = MOST_PICTURES, workers: int = 1,
+    place: Workspace, name: str, folder: Path, output: Path, *, pictures: int, workers: int = 1,
     progress: Progress | None = None,
 ) -> Written:  # fmt: skip
     """Write the report of a data set atomically.
@@ -79,7 +78,7 @@ def write_report(
     found = find(place, name, folder)
     rows = outcomes.case_rows(found)
     drawn, problems = draw(found, rows, pictures, workers, place.results(name) / PICTURES, progress)
-    text = render(found, rows, drawn, problems)
+    text = render(found, rows, drawn, problems, again=place.options(folder))
     write_text(output, text)
     return Written(path=output, num_bytes=len(text.encode()), num_cases=len(rows), num_pictures=len(drawn))
 
@@ -106,7 +105,8 @@ def draw(
             break
         drawn[number] = result
         files.add(file)
-    for path in kept.glob("*.json"):
+    # A name with a dot in front is that of a picture which another report writes right now.
+    for path in kept.glob("[!.]*.json"):
         if path not in files:
             path.unlink(missing_ok=True)
     return drawn, problems
@@ -140,8 +140,8 @@ def _wishes(found: Found, rows: list[CaseRow]) -> Iterator[tuple[int, Wish]]:
             yield row.number, Wish(dataset=bare, case=case, prediction=prediction)
 
 
-def render(found: Found, rows: list[CaseRow], drawn: dict[int, dict[str, Any]], problems: list[str]) -> str:
-    """The page."""
+def render(found: Found, rows: list[CaseRow], drawn: dict[int, dict[str, Any]], problems: list[str], *, again: str) -> str:
+    """The page; `again`: the options by which a command means the data set, see `Workspace.options`."""
     # autoescape: every name comes from files of somebody else.
     environment = Environment(
         loader=PackageLoader("autoseg.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -150,6 +150,8 @@ def render(found: Found, rows: list[CaseRow], drawn: dict[int, dict[str, Any]], 
     fits_in_map = measured is not None and len(measured.classes) <= MOST_CLASSES_IN_MAP
     return environment.get_template("report.html").render(
         found=found,
+        again=again,
+        weak_note=weak_note,
         facts=facts,
         outcomes=outcomes,
         box_plot=box_plot,

@@ -27,6 +27,7 @@ from autoseg.errors import AutosegError
 from autoseg.evaluate.predictions import Prediction, read_prediction
 from autoseg.io.atomic import write_text
 from autoseg.io.cases import read_case
+from autoseg.io.filenames import files_in
 from autoseg.io.overlay import ENDS
 from autoseg.labels import CodeMap, Mask, encode_masks
 
@@ -68,8 +69,10 @@ class Wish:
             return None
         truth = self.case.truth.files if self.case.truth is not None else ()
         paths = [*self.case.images, *truth, *(self.prediction.files if self.prediction is not None else ())]
-        stamps = [(str(path), status.st_size, status.st_mtime_ns) for path in paths for status in [path.stat()]]
-        told = (VERSION, EDGE, SLICE_EDGE, SLICES, QUALITY, self.dataset.classes, self.dataset.values, self.dataset.spacing, stamps)
+        files = [file for path in paths for file in files_in(path)]
+        stamps = [(str(file), status.st_size, status.st_mtime_ns) for file in files for status in [file.stat()]]
+        meant = (self.dataset.classes, self.dataset.values, self.dataset.ignore_value, self.dataset.spacing)
+        told = (VERSION, EDGE, SLICE_EDGE, SLICES, QUALITY, *meant, stamps)
         return self.kept / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:32]}.json"
 
 

@@ -13,9 +13,9 @@ from autoseg.ensemble import Bytes, Combination, combine_class, combine_exclusiv
 from autoseg.geometry import Geometry
 from autoseg.infer.bits import BitMasks
 from autoseg.infer.certainty import Sums, sums_of_bytes
-from autoseg.infer.decide import Kept, class_values
+from autoseg.infer.decide import Kept
 from autoseg.infer.segmentation import Segmentation
-from autoseg.labels import LabelSpace
+from autoseg.labels import LabelSpace, class_values
 from autoseg.postprocess import Cleaning, clean_map, clean_mask
 from autoseg.select.selection import Selection
 

@@ -10,12 +10,12 @@ from autoseg.case import Case
 from autoseg.checkpoint import read_plan
 from autoseg.errors import UsageError
 from autoseg.evaluate.predictions import some_of
-from autoseg.infer.folds import CHECKPOINT, find_folds
+from autoseg.infer.folds import find_folds
 from autoseg.io.names import escape_name
 from autoseg.io.probabilities import SUFFIX
 from autoseg.labels import LabelSpace
 from autoseg.select.counting import JudgedCase
-from autoseg.workspace import PROBABILITIES, VALIDATION
+from autoseg.workspace import CHECKPOINT, PROBABILITIES, VALIDATION, fold_folders, run_folders
 
 #: Why a run is left out that a person leaves out.
 NOT_ASKED = "not among --members"
@@ -65,9 +65,8 @@ def find_members(results: Path, folds: Sequence[str], wanted: Sequence[str] | No
     UsageError
         If there is none, a wanted one is not finished, or members have other classes.
     """
-    runs = {
-        f"{run.parent.name}/{run.name}": run for run in sorted({path.parent.parent for path in results.glob(f"*/*-*/fold*/{CHECKPOINT}")})
-    }
+    trained = [run for run in run_folders(results) if any((fold / CHECKPOINT).is_file() for fold in fold_folders(run))]
+    runs = {f"{run.parent.name}/{run.name}": run for run in trained}
     unknown = [name for name in wanted or () if name not in runs]
     if unknown:
         raise UsageError(f"--members: {', '.join(unknown)} is not trained; there are {', '.join(runs) or 'none'} (PLAN/CONFIG-TRAINER).")

@@ -10,12 +10,13 @@ from typing import ClassVar, Literal
 from autoseg.ensemble import HALF, Combination
 from autoseg.errors import FileFormatError, UsageError
 from autoseg.infer.confidence import Calibration
-from autoseg.infer.folds import CHECKPOINT, Choice, find_folds
+from autoseg.infer.folds import Choice, find_folds
 from autoseg.infer.load import Origin
 from autoseg.infer.record import checksum
 from autoseg.io.json_files import load_json, save_json
 from autoseg.metrics.paired import Paired
 from autoseg.postprocess import Cleaning
+from autoseg.workspace import CHECKPOINT
 
 VERSION = 1
 AGAIN = "Choose again (autoseg select), or predict without it (--no-selection)."

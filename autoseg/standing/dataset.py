@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.errors import AutosegError, FileFormatError
-from autoseg.infer.record import PART_RECORD, RECORD, RunRecord
+from autoseg.infer.record import RunRecord, record_files
 from autoseg.io.json_files import load_json, read_plain_json
 from autoseg.io.layouts import read_dataset
 from autoseg.io.locks import holder
@@ -16,7 +15,7 @@ from autoseg.io.processes import Process
 from autoseg.plan import Plan
 from autoseg.preprocess.store import META, plan_key
 from autoseg.standing.fold import FoldStanding, fold_standing
-from autoseg.workspace import LOCK, Workspace
+from autoseg.workspace import LOCK, Workspace, fold_folders, run_folders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +77,14 @@ class Standing:
     folder : Path
         The raw data; may be gone.
     num_labelled, num_test : int or None
-        Raw cases; None if the data cannot be read.
+        Raw cases; None if the data cannot be read, or were not.
     is_measured : bool
     num_cases : int
         Cases in the folds.
     num_folds : int
         0 without folds.
     preparer : Process or None
-        That plans or prepares right now.
+        That plans, prepares or cleans right now.
     plans, runs, predictions
         In the order of their names.
     is_selected, is_reported : bool
@@ -119,13 +118,17 @@ class Standing:
         return tuple(fold for run in self.runs for fold in run.in_state("running"))
 
 
-def look(place: Workspace, name: str, folder: Path, shipped: tuple[str, ...] = ()) -> Standing:
-    """Read where the data set `name` stands, whose raw data lie in `folder` or no longer do; nothing is changed."""
+def look(place: Workspace, name: str, folder: Path, shipped: tuple[str, ...] = (), *, raw: bool = True) -> Standing:
+    """Read where the data set `name` stands, whose raw data lie in `folder` or no longer do; nothing is changed.
+
+    Without `raw` these are not looked at, which takes a while where they are many, and their cases are not counted.
+    """
     notes: list[str] = []
     labelled = test = None
     try:
-        raw = read_dataset(folder, name)
-        labelled, test = len(raw.train), len(raw.test)
+        if raw:
+            dataset = read_dataset(folder, name)
+            labelled, test = len(dataset.train), len(dataset.test)
     except (AutosegError, OSError) as error:
         notes.append(str(error).splitlines()[0])
     folds = _folds(place.splits_file(name), notes)
@@ -163,7 +166,7 @@ def _folds(file: Path, notes: list[str]) -> list[set[str]]:
 
 
 def _plans(place: Workspace, name: str, notes: list[str]) -> Iterator[PlanStanding]:
-    for file in sorted((place.preprocessed(name) / "plans").glob("[!.]*.json")):
+    for file in place.plan_files(name):
         try:
             # A copied file is a plan of its own, whatever name it holds.
             plan = replace(load_json(file, Plan), name=file.stem)
@@ -180,10 +183,8 @@ def _count_cases(store: Path) -> int:
 
 
 def _runs(place: Workspace, name: str, num_folds: int) -> Iterator[RunStanding]:
-    for run in sorted(path for path in place.results(name).glob("*/*-*") if any(path.glob("fold*"))):
-        # A copy that somebody keeps beside them (fold0_old) is no fold.
-        folders = [path for path in sorted(run.glob("fold*")) if path.is_dir() and re.fullmatch(r"fold\d+|fold_all", path.name)]
-        there = {path.name: fold_standing(path) for path in folders}
+    for run in run_folders(place.results(name)):
+        there = {path.name: fold_standing(path) for path in fold_folders(run)}
         absent = {f"fold{k}": FoldStanding(name=str(k), state="not begun") for k in range(num_folds)}
         config, _, trainer = run.name.partition("-")
         folds = tuple(standing for _, standing in sorted((absent | there).items()))
@@ -193,9 +194,9 @@ def _runs(place: Workspace, name: str, num_folds: int) -> Iterator[RunStanding]:
 def _predictions(root: Path, notes: list[str]) -> Iterator[PredictionStanding]:
     for folder in sorted(path for path in root.glob("*") if path.is_dir()):
         done: set[str] = set()
-        for file in (folder / RECORD, *sorted(folder.glob(PART_RECORD.format("*", "*")))):
+        for file in record_files(folder):
             try:
-                done |= load_json(file, RunRecord).done.keys() if file.is_file() else set()
+                done |= load_json(file, RunRecord).done.keys()
             except FileFormatError as error:
                 notes.append(str(error).splitlines()[0])
         running = any(holder(lock) is not None for lock in folder.glob(".predict*.lock"))

@@ -10,7 +10,10 @@ from pathlib import Path
 from autoseg.io.atomic import discard_folder, is_leftover
 from autoseg.preprocess.store import plan_key
 from autoseg.standing.dataset import Standing
-from autoseg.workspace import PICTURES, PROBABILITIES, VALIDATION
+from autoseg.workspace import CASES, PICTURES, PREVIOUS, PROBABILITIES, VALIDATION, fold_folders, run_folders
+
+#: Kinds that go without being asked for by name: nobody waits for them to be made again.
+CHEAP = ("unused", "leftovers", "pictures")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +63,21 @@ def removables(standing: Standing) -> list[Removable]:
     """What can be made again, by kind, see `Removable`; kinds of which nothing is there are left out."""
     place, name = standing.place, standing.name
     results = place.results(name)
-    stores, channels = (_folders(place.preprocessed(name) / part) for part in ("cases", "previous"))
+    stores, channels = (_folders(place.preprocessed(name) / part) for part in (CASES, PREVIOUS))
     used = {plan_key(known.plan, stage) for known in standing.plans for stage in known.plan.stages.values()}
     if any("plans" in note for note in standing.notes):
         # A plan that cannot be read may be mended, and then needs its cases.
         used |= {path.name for path in stores}
     unused = [path for path in stores if path.name not in used]
-    # A store that goes takes its leftovers along.
-    files = [path for path in _below(place.preprocessed(name), results) if not unused or not set(unused) & set(path.parents)]
+    pictures = _folders(results, PICTURES)
+    # What goes without being asked for takes its leftovers along; what may stay does not keep them.
+    leftovers = list(_leftovers(place.preprocessed(name), results, but_in={*unused, *pictures}))
     prepared = [path for path in stores if path.name in used] + channels
+    folds = [fold for run in run_folders(results) for fold in fold_folders(run)]
     kinds = (
         ("unused", "prepared cases that no plan uses", "nothing asks for them", unused),
-        ("leftovers", "half-written files of commands that ended", "", [path for path in files if is_leftover(path)]),
-        ("pictures", "pictures that the report keeps", "autoseg report draws them again", _folders(results, PICTURES)),
+        ("leftovers", "half-written files of commands that ended", "", leftovers),
+        ("pictures", "pictures that the report keeps", "autoseg report draws them again", pictures),
         (
             "prepared",
             "prepared cases",
@@ -83,14 +88,17 @@ def removables(standing: Standing) -> list[Removable]:
             "probabilities",
             "probabilities of held-out cases (select, check --labels and cascades read them)",
             "made again only by validating the folds again",
-            [path for path in results.glob(f"*/*-*/fold*/{VALIDATION}/{PROBABILITIES}") if path.is_dir()],
+            [path for path in (fold / VALIDATION / PROBABILITIES for fold in folds) if path.is_dir()],
         ),
     )
-    return [_removable(kind, what, again, paths) for kind, what, again, paths in kinds if paths]
+    return [_removable(kind, what, again, paths, leftovers) for kind, what, again, paths in kinds if paths]
 
 
-def _removable(kind: str, what: str, again: str, paths: list[Path]) -> Removable:
-    return Removable(kind=kind, what=what, again=again, paths=tuple(paths), num_bytes=sum(map(_bytes_of, paths)))
+def _removable(kind: str, what: str, again: str, paths: list[Path], leftovers: list[Path]) -> Removable:
+    """Leftovers in the paths are a kind of their own."""
+    inside = [path for path in leftovers if not set(paths).isdisjoint(path.parents)]
+    num_bytes = sum(map(_bytes_of, paths)) - sum(map(_bytes_of, inside))
+    return Removable(kind=kind, what=what, again=again, paths=tuple(paths), num_bytes=max(0, num_bytes))
 
 
 def _bytes_of(path: Path) -> int:
@@ -100,11 +108,14 @@ def _bytes_of(path: Path) -> int:
         return 0  # gone meanwhile: somebody works here
 
 
-def _below(*folders: Path) -> Iterator[Path]:
-    """All files and folders below, links not followed; os.walk does not mind what goes meanwhile."""
+def _leftovers(*folders: Path, but_in: set[Path]) -> Iterator[Path]:
+    """The outermost leftovers below, links not followed; os.walk does not mind what goes meanwhile."""
     for folder in folders:
-        for parent, folders_in, names in os.walk(folder):
-            yield from (Path(parent, name) for name in (*folders_in, *names))
+        for parent, inner, names in os.walk(folder):
+            inner[:] = [name for name in inner if Path(parent, name) not in but_in]
+            found = [name for name in (*inner, *names) if is_leftover(Path(parent, name))]
+            yield from (Path(parent, name) for name in found)
+            inner[:] = [name for name in inner if name not in found]
 
 
 def _folders(top: Path, name: str = "[!.]*") -> list[Path]:

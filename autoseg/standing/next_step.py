@@ -26,7 +26,7 @@ def next_step(standing: Standing) -> tuple[str, str]:
     prediction, then the report.
     """
     if standing.preparer is not None:
-        return "", f"{standing.preparer} plans and prepares; autoseg status shows how it goes"
+        return "", f"{standing.preparer} plans and prepares, or cleans; autoseg status shows how it goes"
     if not standing.plans or not standing.num_folds:
         return _command(standing, "plan_and_preprocess"), "measures the data, decides everything and prepares the cases"
     if standing.running:
@@ -132,6 +132,4 @@ def _as_planned(standing: Standing, plan: Plan) -> Iterator[str]:
 
 def _command(standing: Standing, name: str, *words: str) -> str:
     """A command as it is typed, with -d and, if it is another folder than this one, -w."""
-    raw = standing.place.raw / standing.name
-    dataset = standing.name if raw.exists() or not standing.folder.exists() else str(standing.folder)
-    return shlex.join(["autoseg", name, *words, "-d", dataset]) + standing.place.option
+    return shlex.join(["autoseg", name, *words]) + standing.place.options(standing.folder)

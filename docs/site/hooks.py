@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 #: Files of the repository that are pages of the site, too, and the page that each one is. README.md is answered by index.md.
-ELSEWHERE = {"benchmarks/README.md": "measurements.md", "CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md"}
+ELSEWHERE = {
+    "benchmarks/README.md": "measurements.md",
+    "experiment_plans/README.md": "experiment-plans.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+}
 PAGES = ELSEWHERE | {"README.md": "index.md"}
 #: What a browser would fetch from elsewhere by opening a page; a link may lead anywhere.
 FETCHED = re.compile(r"""<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*""" "")

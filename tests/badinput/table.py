@@ -8,8 +8,8 @@ from tests.badinput.datasets import DATASETS
 from tests.badinput.images import IMAGES
 from tests.badinput.labels import LABELS
 from tests.badinput.made import NETS, PLANS, PREPARED, WORKSPACES
+from tests.badinput.options import OPTIONS
 from tests.badinput.outlines import OUTLINES
-from tests.badinput.test_options import OPTIONS
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "bad-input.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"

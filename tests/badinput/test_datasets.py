@@ -6,7 +6,6 @@ import pytest
 
 from autoseg.errors import DataError
 from autoseg.fingerprint import measure
-from autoseg.io.check import check_dataset, raise_problems
 from autoseg.io.layouts import read_dataset
 from tests.badinput.bad import PLANNING, BadData, assert_for_people, assert_refused, contents
 from tests.badinput.datasets import DATASETS
@@ -75,7 +74,7 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
     root = tmp_path / "D"
     both_wrong(root)
     with pytest.raises(DataError, match="3 problems in the data:") as caught:
-        raise_problems(check_dataset(read_dataset(root), workers=2).problems)
+        measure(read_dataset(root), workers=2)
     assert [name in str(caught.value) for name in WRONG] == [True] * 3
 
 

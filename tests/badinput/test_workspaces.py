@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.cli.screen import Screen
+from autoseg.workspace import Workspace
 from tests.badinput.bad import (
     ENSEMBLE,
     TRAIN,
@@ -54,6 +55,11 @@ def test_a_stop_is_no_error(
 def test_a_second_training_names_all_finished_folds_for_the_next_command(autoseg: Autoseg, workspace: Path) -> None:
     assert f"Next: autoseg predict --ensemble -w {workspace} (or first" in autoseg(*TRAIN_2, "-w", workspace).out
     assert f"Next: autoseg predict --folds all -w {workspace}" in autoseg(*TRAIN, "all", "-w", workspace).out
+    second = workspace / "raw/Second"
+    second.mkdir()
+    Workspace(root=workspace).remember(second)
+    done = autoseg(*TRAIN_2, "-d", "HandBone", "-w", workspace)
+    assert f"Next: autoseg predict --ensemble -d HandBone -w {workspace} (or first" in done.out
 
 
 def test_a_copied_workspace_is_a_workspace(autoseg: Autoseg, workspace: Path, tmp_path: Path) -> None:

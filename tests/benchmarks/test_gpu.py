@@ -15,7 +15,7 @@ from benchmarks import gpu
 from benchmarks.clock import Clock
 from benchmarks.devices import Device
 from benchmarks.page import Page, Table
-from tests.house.test_bare import import_without, refused_names
+from tests.house.bare import import_without, refused_names
 
 MODULES = [f"benchmarks.{part.module}" for part in gpu.PARTS.values()]
 

@@ -18,6 +18,9 @@ def test_an_overlay_blends_each_mask_once() -> None:
     assert not np.allclose(drawn[0, 0], 0.5)
     assert not np.allclose(drawn[0, 0], drawn[0, 1])
     assert 0 <= drawn.min() <= drawn.max() <= 1
+    # 0.55 of the grey and 0.45 of a full colour.
+    one = pictures.overlay(image, masks[:1])[0, 0]
+    assert set(np.round(one, 3)) <= {0.275, 0.725}
 
 
 def test_without_a_browser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from autoseg.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.errors import FileFormatError, UsageError
 from autoseg.predictor import Predictor
 from tests.bundle.make import CALIBRATION, chosen, contents, edit_json, pack, plant_cascade
-from tests.infer.plans import EXCLUSIVE, OVERLAPPING, plant_run, tiny_plan
-from tests.test_predictor import images
+from tests.infer.plans import EXCLUSIVE, OVERLAPPING, images, plant_run, tiny_plan
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (20, 24)).astype(np.uint8)
 

@@ -17,9 +17,8 @@ from autoseg.postprocess import Cleaning
 from autoseg.predictor import Predictor
 from autoseg.select.selection import Selected
 from tests.bundle.make import CALIBRATION, contents, edit_json, pack, plant_cascade
-from tests.infer.plans import OVERLAPPING
-from tests.select.test_team import plant_two, selection_of
-from tests.test_predictor import images
+from tests.infer.plans import OVERLAPPING, images
+from tests.select.make import plant_two, selection_of
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (20, 24)).astype(np.uint8)
 RUNS = ("default/2d-default", "other/2d-default")

@@ -247,7 +247,7 @@ def test_an_image_that_a_plan_would_blow_up(whole: Contents, tmp_path: Path) -> 
 def test_class_names_stay_in_the_output_folder(whole: Contents, tmp_path: Path) -> None:
     """A class may have any name; its files are escaped."""
     from autoseg.case import Case
-    from tests.test_predictor import images
+    from tests.infer.plans import images
 
     path = pack(tmp_path / "a.zip", edit_json(whole, PLAN, lambda plan: plan["labels"].update(classes=["../../up", "/root"])))
     (case,) = images(tmp_path / "in", "a")

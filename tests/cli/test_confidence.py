@@ -71,4 +71,4 @@ def test_an_exported_model_brings_its_calibration(tmp_path: Path, images: Path, 
 
 def test_two_cases_are_too_few(tmp_path: Path, images: Path, autoseg: Autoseg) -> None:
     stored_run(tmp_path, cases=2)
-    assert "it needs at least two finished folds with ten predictions that are not empty" in predict(autoseg, tmp_path, images)
+    assert "it needs at least two finished folds, and ten predictions in all that are not empty" in predict(autoseg, tmp_path, images)

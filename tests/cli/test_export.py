@@ -11,7 +11,7 @@ from autoseg.select.selection import save_selection
 from tests.bundle.make import plant_cascade
 from tests.cli.conftest import Autoseg
 from tests.infer.plans import OVERLAPPING, plant_run, tiny_plan
-from tests.select.test_team import plant_two, selection_of
+from tests.select.make import plant_two, selection_of
 
 
 @pytest.fixture

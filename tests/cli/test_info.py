@@ -36,13 +36,14 @@ def test_info_of_this_machine(autoseg: Autoseg, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "expected"), [("v100-32gb", "fp16"), ("t4", "fp16"), ("a100-40gb", "bf16")])
 def test_the_precision_of_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, expected: str) -> None:
     mib, capability = GPUS[name]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(HARDWARE, "_gpus", lambda: (Gpu(name=name, memory_bytes=mib * 2**20, capability=capability),))
     found = info.gather(tmp_path)
     first = found["devices"][0]
     assert (first["device"], first["precision"]) == ("cuda:0", expected)
     lines = list(info.lines(found))
     assert any(line.split()[:2] == ["cuda:0", f"{name},"] and expected in line for line in lines)
-    # torch sees no such GPU here, and the page says so beside its precision.
+    # torch sees no such GPU, and the page says so beside its precision.
     assert any(line.startswith("cuda:0 cannot be used: ") for line in lines)
 
 

@@ -89,6 +89,24 @@ def test_mistakes_with_a_plan(autoseg: Autoseg, planned: Path, arguments: str, s
     assert not (planned / "results").exists()
 
 
+def test_commands_that_are_shown_work_as_they_are_typed(autoseg: Autoseg, planned: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(planned, tmp_path / "w"))
+    (root / "raw" / NAME).rename(root / "raw/left hand")
+    again = f"-d 'left hand' -w {root}"
+    done = autoseg("train", "2d", "0", "--plan", "a b", "-w", root)
+    assert f"Make it: autoseg plan_and_preprocess --plan 'a b' {again}." in done.err
+    assert f"(autoseg plan_and_preprocess {again} makes one)" in autoseg("plan", "show", "none", "-w", root).err
+    (root / "preprocessed" / NAME).rename(root / "preprocessed/left hand")
+    place = Workspace(root=root)
+    file = place.plan_file("left hand", "default")
+    plan = replace(load_json(file, Plan), dataset="left hand")
+    save_json(file, replace(plan, labels=replace(plan.labels, classes=("x", "y"))))
+    assert f"autoseg plan_and_preprocess --plan NAME {again}, or" in autoseg("train", "2d", "0", "-w", root).err
+    save_json(file, plan)
+    place.splits_file("left hand").unlink()
+    assert f"autoseg status {again} gives" in autoseg("train", "2d", "0", "-w", root).err
+
+
 def test_a_gpus_plan_without_a_gpu(autoseg: Autoseg, planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     root = Path(shutil.copytree(planned, tmp_path / "w"))
@@ -97,13 +115,13 @@ def test_a_gpus_plan_without_a_gpu(autoseg: Autoseg, planned: Path, tmp_path: Pa
     done = autoseg("train", "2d", "fold0", "-w", root)
     assert done.code == 2
     assert "is for v100-32gb, and there is no GPU here" in done.err
-    assert "--gpu cpu" in done.err
+    assert f"(autoseg plan_and_preprocess --gpu cpu --hours 1 -d Blobs -w {root})" in done.err
     assert "--device cpu" in done.err
     done = autoseg("train", "2d", "fold0", "--epochs", 1, "--iterations-per-epoch", 1, "--device", "cpu", "-w", root)
     assert done.code == 0, done.err
     assert "s per step:" in done.out
     assert "for 1 step. A plan" in done.out
-    assert "autoseg plan_and_preprocess -d Blobs --gpu cpu" in done.out
+    assert done.out.count(f"autoseg plan_and_preprocess --gpu cpu --hours 1 -d Blobs -w {root}\n") == 1
 
 
 def test_other_options_on_a_run_that_exists(autoseg: Autoseg, planned: Path, tmp_path: Path) -> None:
@@ -187,9 +205,9 @@ def test_a_device_out_of_memory_is_no_traceback(autoseg: Autoseg, planned: Path,
 def test_a_device_with_less_memory_than_the_plan_needs(planned: Path) -> None:
     plan = load_json(Workspace(root=planned).plan_file(NAME, "default"), Plan)
     needed = plan.stages["2d"].memory.peak_bytes
-    check_memory(plan, "2d", needed, "cuda:0")
-    with pytest.raises(DeviceError, match=r"cuda:0 has .* GiB. Plan for it: autoseg plan_and_preprocess"):
-        check_memory(plan, "2d", needed - 1, "cuda:0")
+    check_memory(plan, "2d", needed, "cuda:0", " -d Blobs")
+    with pytest.raises(DeviceError, match=r"cuda:0 has .* GiB. Plan for it: autoseg plan_and_preprocess -d Blobs \(or --gpu-memory \d+\)"):
+        check_memory(plan, "2d", needed - 1, "cuda:0", " -d Blobs")
 
 
 def test_windows_is_told_where_it_runs(autoseg: Autoseg, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,15 @@ def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> bytes:
     return file.read_bytes()
 
 
+def test_a_plan_that_is_written_right_now_is_none(autoseg: Autoseg, workspace: Path) -> None:
+    plan_file(workspace, ".tmp-1-0badcafe1-small").write_text("{", encoding="utf-8")
+    assert ".tmp-" not in autoseg("plan", "list", "-w", workspace).out
+    done = autoseg("train", "2d", 0, "--plan", "large", "-w", workspace)
+    assert "has no plan large; there are default." in done.err
+    done = autoseg("check", "-w", workspace)
+    assert (done.code, "1 plan, " in done.out) == (0, True), done
+
+
 def test_a_plan_is_shown_with_its_reasons(autoseg: Autoseg, planned: Path) -> None:
     done = autoseg("plan", "show", "-w", planned)
     assert done.code == 0

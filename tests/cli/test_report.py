@@ -27,10 +27,10 @@ def test_to_another_file_and_without_the_raw_data(tmp_path: Path, autoseg: Autos
 
 
 def test_nothing_to_report(tmp_path: Path, autoseg: Autoseg) -> None:
-    make_raw(tmp_path / "raw/Evil")
+    make_raw(tmp_path / "raw/left hand")
     done = autoseg("report", "-w", tmp_path)
     assert done.code == 2
-    assert "autoseg plan_and_preprocess -d Evil" in done.err
+    assert f"nothing to report: autoseg plan_and_preprocess -d 'left hand' -w {tmp_path}." in done.err
     assert not (tmp_path / "results").exists()
 
 
@@ -45,4 +45,4 @@ def test_a_report_that_fails_is_said_and_fails_nothing_else(
     monkeypatch.setattr(report, "make", fail)
     report.make_after(place, place.raw / "Evil")
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "The report could not be made: no room (autoseg report -d Evil tries again)\n")
+    assert (out, err) == ("", f"The report could not be made: no room (autoseg report -d Evil -w {tmp_path} tries again)\n")

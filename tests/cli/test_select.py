@@ -16,7 +16,7 @@ from autoseg.planners.folds import Fold, Splits
 from tests.cli.conftest import Autoseg
 from tests.infer.plans import OVERLAPPING, plant_run, tiny_plan
 from tests.io.make import write_picture
-from tests.select.test_team import selection_of
+from tests.select.make import selection_of
 
 NAMES = [f"p{n}{side}" for n in range(8) for side in "lr"]
 PREDICT = ("predict", "--ensemble", "-i", "new", "-o", "out", "--no-tta", "--device", "cpu")
@@ -116,7 +116,8 @@ def test_a_run_of_classes_that_the_data_set_has_no_more(autoseg: Autoseg, worksp
     done = autoseg("select", "--workers", "1")
     assert done.code == 2
     assert "blank/2d-default was trained for other classes, or for the same ones in another order, than" in done.err
-    assert "bright, 손/any and dark, 손/any. Plan and train again." in done.err
+    again = "autoseg plan_and_preprocess --plan NAME -d Tiny, then autoseg train 2d fold0..1 --plan NAME -d Tiny."
+    assert f"bright, 손/any and dark, 손/any. Plan and train again: {again}" in done.err
     assert not (workspace / "results/Tiny/selection.json").exists()
 
 

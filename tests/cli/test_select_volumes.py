@@ -12,7 +12,7 @@ from autoseg.io.json_files import save_json
 from autoseg.io.probabilities import read_probabilities, write_probabilities
 from autoseg.planners.folds import Fold, Splits
 from tests.cli.conftest import Autoseg
-from tests.cli.test_volumes import write_volume
+from tests.cli.make import write_oblique
 from tests.infer.plans import EXCLUSIVE, plant_run, tiny_plan
 
 NAMES = tuple(f"case{k}" for k in range(8))
@@ -37,15 +37,15 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         labels = np.zeros(SHAPE, np.uint16)
         y, x = rng.integers(1, 8, 2)
         labels[:, y : y + 6, x : x + 7], labels[2:6, y + 2 : y + 9, x + 9 : x + 14] = 7, 300
-        write_volume(raw / f"imagesTr/{name}.nii.gz", rng.integers(0, 255, SHAPE).astype(np.int16), flipped=False)
-        write_volume(raw / f"labelsTr/{name}.nii.gz", labels, flipped=False)
+        write_oblique(raw / f"imagesTr/{name}.nii.gz", rng.integers(0, 255, SHAPE).astype(np.int16), flipped=False)
+        write_oblique(raw / f"labelsTr/{name}.nii.gz", labels, flipped=False)
         truth = np.stack([on_canonical_grid(raw / f"labelsTr/{name}.nii.gz") == value for value in EXCLUSIVE.values])
         for parity, run in enumerate(runs.values()):
             said = truth * UNSURE
             said[:, parity::2] = truth[:, parity::2] * SURE
             write_probabilities(run / f"fold{int(number >= 4)}/validation/probabilities/{name}.prob", said)
     (raw / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "bright": 7, "middle": 300}}), encoding="utf-8")
-    write_volume(tmp_path / "new/x.nii.gz", rng.integers(0, 255, SHAPE).astype(np.int16), flipped=True)
+    write_oblique(tmp_path / "new/x.nii.gz", rng.integers(0, 255, SHAPE).astype(np.int16), flipped=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

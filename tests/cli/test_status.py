@@ -1,6 +1,7 @@
 """autoseg status and clean, as a user types them."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from autoseg.errors import RunError
 from autoseg.io.locks import locked
 from autoseg.preprocess.readers import reading
 from autoseg.standing.live import Live, write_live
-from autoseg.workspace import Workspace
+from autoseg.workspace import LOCK, Workspace
 from tests.cli.conftest import Autoseg
 from tests.trainers.make import NAME, plan_and_prepare
 
@@ -34,6 +35,13 @@ def fold(place: Workspace, number: int) -> Path:
     folder = place.fold_folder(NAME, "default", "2d", "default", str(number))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def test_who_plans_or_cleans_is_named(autoseg: Autoseg, place: Workspace) -> None:
+    with locked(place.preprocessed(NAME) / LOCK, "planned, prepared or cleaned"):
+        said = autoseg("status").out
+    assert f"plan_and_preprocess or clean, process {os.getpid()}" in said
+    assert said.splitlines()[-1].endswith("plans and prepares, or cleans; autoseg status shows how it goes")
 
 
 def test_a_training_seen_from_another_window(autoseg: Autoseg, place: Workspace) -> None:
@@ -104,6 +112,13 @@ def test_clean_says_how_much_and_asks(autoseg: Autoseg, place: Workspace, monkey
     assert "Nothing to delete." in autoseg("clean", "--yes").out
 
 
+def test_clean_does_not_read_the_raw_data(autoseg: Autoseg, place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoseg.standing.dataset.read_dataset", None)
+    done = autoseg("clean", "--prepared", "--yes")
+    assert done.code == 0, done.err
+    assert "freed." in done.out
+
+
 def test_prepared_cases_go_when_asked_and_come_back(autoseg: Autoseg, place: Workspace) -> None:
     done = autoseg("clean", "--prepared", "--yes")
     assert done.code == 0, done.err
@@ -118,8 +133,9 @@ def test_prepared_cases_go_when_asked_and_come_back(autoseg: Autoseg, place: Wor
 def test_a_path_is_no_name_of_results(autoseg: Autoseg, place: Workspace, name: str) -> None:
     (place.root / "results").mkdir(exist_ok=True)
     done = autoseg("clean", "-d", name, "--yes")
+    assert done.code == 0, done.err
+    assert "Nothing to delete." in done.out
     assert f"{NAME}/" not in done.out
-    assert "10 of 10 cases prepared" in autoseg("status").out
     assert "its results; the data themselves are not here" not in done.out
 
 

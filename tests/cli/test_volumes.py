@@ -8,23 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from tests.cli.conftest import Autoseg
-
-#: A turn of 20 degrees about x, then of 10 about z; columns are the axes' directions.
-TURN_X = np.array([[1, 0, 0], [0, np.cos(0.35), -np.sin(0.35)], [0, np.sin(0.35), np.cos(0.35)]])
-TURN_Z = np.array([[np.cos(0.17), -np.sin(0.17), 0], [np.sin(0.17), np.cos(0.17), 0], [0, 0, 1]])
-SPACING = (0.7, 0.7, 5.0)
-
-
-def write_volume(path: Path, array: np.ndarray, *, flipped: bool) -> sitk.Image:
-    """An array (z, y, x) as a file of the oblique grid; flipped: its x axis runs the other way."""
-    image = sitk.GetImageFromArray(array)
-    direction = TURN_X @ TURN_Z
-    image.SetDirection((direction * ([-1, 1, 1] if flipped else [1, 1, 1])).ravel().tolist())
-    image.SetSpacing(SPACING)
-    image.SetOrigin((12.5, -7.25, 100.0))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(image, str(path))
-    return image
+from tests.cli.make import write_oblique
 
 
 def volumes(root: Path, cases: int) -> None:
@@ -37,10 +21,10 @@ def volumes(root: Path, cases: int) -> None:
         labels = np.where(balls[0], 1, np.where(balls[1], 2, 0)).astype(np.uint8)
         image = (100 + 60 * (labels == 1) - 60 * (labels == 2) + rng.normal(0, 10, labels.shape)).astype(np.int16)
         if i == cases:
-            write_volume(root / "imagesTs" / "new.nii.gz", image, flipped=True)
+            write_oblique(root / "imagesTs" / "new.nii.gz", image, flipped=True)
         else:
-            write_volume(root / "imagesTr" / f"case{i}.nii.gz", image, flipped=i % 2 == 1)
-            write_volume(root / "labelsTr" / f"case{i}.nii.gz", labels, flipped=i % 2 == 1)
+            write_oblique(root / "imagesTr" / f"case{i}.nii.gz", image, flipped=i % 2 == 1)
+            write_oblique(root / "labelsTr" / f"case{i}.nii.gz", labels, flipped=i % 2 == 1)
 
 
 def test_all_configurations(autoseg: Autoseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 #: Pages of the repository that users read.
-TOP = ("README.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md")
+TOP = ("README.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md", "experiment_plans/README.md")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^|\n\n)((?: {4}.*\n|\n(?= {4}))+)")
 

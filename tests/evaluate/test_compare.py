@@ -60,6 +60,12 @@ def test_a_run_s_folds_are_put_together(tmp_path: Path) -> None:
     assert compare_runs(tmp_path / "run", tmp_path / "run/fold1").only_a == ("case0",)
 
 
+def test_a_copy_of_a_fold_has_no_say(tmp_path: Path) -> None:
+    write(tmp_path / "run/fold0", {"case0": 0.5})
+    write(tmp_path / "run/fold0_old", {"case0": 0.25, "case9": 0.5})
+    assert {name: scores["x"]["dice"] for name, scores in load_run(tmp_path / "run").cases.items()} == {"case0": 0.5}
+
+
 @pytest.mark.parametrize(
     ("changed", "note"), [({"nsd": False}, "one of the runs lacks it"), ({"tolerance": 2.0}, r"tolerances differ \(1 mm, 2 mm\)")]
 )

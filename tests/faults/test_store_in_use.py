@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.kills import PLAN, ROOT, TRAIN, prepared_workspace, run
-from tests.preprocess.test_readers import another
+from tests.io.holding import another
+from tests.preprocess.make import HOLDER
 
 
 def touch_image(workspace: Path) -> None:
@@ -66,7 +67,7 @@ def test_cases_that_a_training_reads_stay_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_cases_that_are_made_again_train_nobody(tmp_path: Path) -> None:
     workspace = prepared_workspace(tmp_path / "w")
-    with another(store_of(workspace), "remaking") as process:
+    with another(HOLDER, store_of(workspace), "remaking") as process:
         code, said, _ = run(workspace, TRAIN, {})
     assert code == 2, said
     assert f"are being prepared again by process {process.pid} on " in said

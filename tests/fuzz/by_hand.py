@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of the JSON readers with atheris, by hand: it is no dependency and not run by pytest.
 
-    python -m venv /tmp/fuzz --system-site-packages && /tmp/fuzz/bin/pip install atheris
-    /tmp/fuzz/bin/python -m tests.fuzz.by_hand coco -max_total_time=300
+    python -m venv FUZZ --system-site-packages && FUZZ/bin/pip install atheris
+    FUZZ/bin/python -m tests.fuzz.by_hand coco -max_total_time=300
 
 The first word names a reader of `tests.fuzz.targets.JSON`; the rest goes to libFuzzer. An exception that is no AutosegError ends the run
 and leaves the bytes in a file crash-*.

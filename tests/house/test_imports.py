@@ -1,5 +1,6 @@
-"""Imports point down only (DESIGN, The house)."""
+"""Imports point down only."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def test_every_source_file_is_read_once(root: Path) -> None:
     paths = [module.path for module in read_modules(root).values()]
     assert len(paths) == len({path.resolve() for path in paths})
     assert {"autoseg", "planners", "trainers", "experiment_plans"} == {path.relative_to(root).parts[0] for path in paths}
+
+
+def test_what_tests_share_stands_in_no_test(root: Path) -> None:
+    lent = re.compile(r"^ *(?:from|import) tests\.(?:\w+\.)*test_\w+", re.MULTILINE)
+    files = [path for folder in ("tests", "benchmarks") for path in (root / folder).rglob("*.py")]
+    found = [f"{path.relative_to(root)}: {line}" for path in files for line in lent.findall(path.read_text(encoding="utf-8"))]
+    # Code for an interpreter of its own, which imports the very test that starts it.
+    assert found == ["tests/fingerprint/test_parallel.py: from tests.fingerprint.test_parallel"]
 
 
 def from_plan(text: str) -> dict[str, str]:

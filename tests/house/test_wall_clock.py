@@ -11,15 +11,23 @@ SHOWN = {"autoseg/report/page.py"}
 
 def wall_clocks(source: str) -> Iterator[int]:
     """Lines that read the time of day."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and (node.value.id, node.attr) in WALL:
-            yield node.lineno
+    nodes = list(ast.walk(ast.parse(source)))
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    renamed = {name.asname: name.name for node in imports for name in node.names if name.asname}
+    for node in nodes:
+        if isinstance(node, ast.Attribute):
+            owner = ast.unparse(node.value).rpartition(".")[2]
+            if (renamed.get(owner, owner), node.attr) in WALL:
+                yield node.lineno
         if isinstance(node, ast.ImportFrom) and any((node.module, name.name) in WALL for name in node.names):
             yield node.lineno
 
 
 def test_what_counts() -> None:
     assert sorted(wall_clocks("import time\nt = time.time()\nu = time.monotonic()\nfrom time import time_ns")) == [2, 4]
+    assert list(wall_clocks("import datetime\nt = datetime.datetime.now()")) == [2]
+    assert list(wall_clocks("import time as t\nu = t.time()\nv = t.monotonic()")) == [2]
+    assert list(wall_clocks("from datetime import datetime as d\nt = d.now()")) == [2]
 
 
 def test_no_decision_hangs_on_the_time_of_day(root: Path) -> None:

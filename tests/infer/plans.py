@@ -1,10 +1,15 @@
-"""Tiny plans, and nets whose answer is known: a class wherever the image is bright enough."""
+"""Tiny plans, nets whose answer is known (a class wherever the image is bright enough), and images for them."""
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
 
 from autoseg.budget import Budget
+from autoseg.case import Case
 from autoseg.checkpoint import Checkpoint, save_checkpoint
 from autoseg.labels import LabelSpace
 from autoseg.nets import build_unet
@@ -81,3 +86,33 @@ def plant_run(results: Path, plan: Plan, *folds: str) -> Path:
         save_checkpoint(run / f"fold{fold}" / "checkpoint_last.safetensors", random_checkpoint(plan, fold, seed=int(fold)))
         (run / f"fold{fold}" / "summary.json").write_text("{}")
     return run
+
+
+def images(folder: Path, *names: str) -> list[Case]:
+    """Noise of 20 x 24 pixels, of each name its own."""
+    folder.mkdir(exist_ok=True)
+    for i, name in enumerate(names):
+        pixels = np.random.default_rng(i).integers(0, 255, (20, 24)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    return [Case(name=name, images=(folder / f"{name}.png",)) for name in names]
+
+
+class Thresholds(nn.Module):
+    """Heads by brightness. Overlapping: above 150, above 50. Exclusive: background, above 150, between 50 and 150."""
+
+    def __init__(self, labels: LabelSpace) -> None:
+        super().__init__()
+        self.exclusive = labels.exclusive
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = x / 10
+        bright, some = x - 15, x - 5
+        return [torch.cat([0 * x, bright + some, some], dim=1) if self.exclusive else torch.cat([bright, some], dim=1)]
+
+
+def blocks(*shape: int) -> NDArray[np.uint8]:
+    """0, 100 and 200 in blocks, with a border of 0, one channel."""
+    image = np.zeros((1, *shape), np.uint8)
+    image[0][tuple(slice(n // 4, 3 * n // 4) for n in shape)] = 100
+    image[0][tuple(slice(n // 4, n // 2) for n in shape)] = 200
+    return image

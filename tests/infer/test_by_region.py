@@ -11,13 +11,15 @@ import torch
 from autoseg.case import Case, LoadedCase
 from autoseg.infer.case import Model, segment
 from autoseg.infer.nets import load_net, plan_window
-from autoseg.io import tif
+from autoseg.io import tif, tif_regions
 from autoseg.io.images import read_image
 from autoseg.io.tif_regions import regions_of
 from autoseg.plan import Normalization, Plan
+from autoseg.preprocess.moments import moments_of_regions
 from autoseg.preprocess.prepare import prepare
 from autoseg.preprocess.prepared import Prepared
 from tests.infer.plans import OVERLAPPING, random_checkpoint, tiny_plan
+from tests.io.make import decoded
 
 
 def loaded(path: Path, *, by_region: bool) -> LoadedCase:
@@ -69,3 +71,28 @@ def test_what_needs_all_of_it_has_an_array(tmp_path: Path, monkeypatch: pytest.M
     assert regional.meta == whole.meta
     np.testing.assert_array_equal(regional.image, whole.image)
     assert regions_of(regional.image) is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
+def test_channels_are_measured_in_one_pass_as_each_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: type[np.generic]) -> None:
+    monkeypatch.setattr(tif, "LARGE", 0)
+    monkeypatch.setattr(tif_regions, "KEPT_BYTES", 1)
+    monkeypatch.setattr(tif_regions, "SLAB", 8 * 40)
+    image = (np.random.default_rng(0).random((61, 40, 3)) * 250).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", compression="zlib", rowsperstrip=4)
+    case = loaded(tmp_path / "a.tif", by_region=True)
+    regions = regions_of(case.image)
+    assert regions is not None
+    alone = [moments_of_regions(regions.select([k]))[0] for k in range(3)]
+    regions._segments.forget()
+    numbers = decoded(regions)
+    rules = (Normalization(kind="zscore"), Normalization(kind="ct", lower=0, upper=1, mean=0, std=1), Normalization(kind="zscore"))
+    plan = replace(tiny_plan(OVERLAPPING), normalization=rules, channels=("r", "g", "b"))
+    meta = prepare(case, plan, stage=plan.stages["2d"]).meta
+    assert numbers == list(range(16))
+    assert [(meta.lower[k], meta.upper[k], meta.mean[k], meta.std[k]) for k in (0, 2)] == [
+        (one.low, one.high, one.mean, one.std) for one in (alone[0], alone[2])
+    ]
+    assert (meta.lower[1], meta.std[1]) == (0, 1)
+    np.testing.assert_allclose(meta.mean[2], image[..., 2].mean(dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(meta.std[2], image[..., 2].std(dtype=np.float64), rtol=1e-12)

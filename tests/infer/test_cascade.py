@@ -21,8 +21,7 @@ from autoseg.infer.segmentation import Segmentation
 from autoseg.io import scratch
 from autoseg.labels import LabelSpace
 from autoseg.plan import Plan
-from tests.infer.plans import EXCLUSIVE, OVERLAPPING, tiny_plan
-from tests.infer.test_case import Thresholds, blocks
+from tests.infer.plans import EXCLUSIVE, OVERLAPPING, Thresholds, blocks, tiny_plan
 
 CPU = torch.device("cpu")
 
@@ -94,6 +93,7 @@ def test_channels_that_are_too_large_for_memory_lie_in_a_file(monkeypatch: pytes
     plan = tiny_plan(labels, num_axes=3, spacing=(1.0, 1.0, 1.0))
     usual = predict(plan, image, spacing)
     monkeypatch.setattr(scratch, "LARGE", 1)
+    monkeypatch.setattr(scratch, "is_in_memory", lambda folder: False)
     same = predict(plan, image, spacing)
     assert isinstance(same.probabilities, np.memmap)
     assert usual.probabilities is not None

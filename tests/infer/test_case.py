@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from autoseg.case import Case, LoadedCase
 from autoseg.geometry import Geometry
@@ -17,20 +16,7 @@ from autoseg.infer.segmentation import Segmentation
 from autoseg.labels import LabelSpace
 from autoseg.plan import Plan
 from autoseg.preprocess.prepare import prepare
-from tests.infer.plans import EXCLUSIVE, OVERLAPPING, random_checkpoint, tiny_plan
-
-
-class Thresholds(nn.Module):
-    """Heads by brightness. Overlapping: above 150, above 50. Exclusive: background, above 150, between 50 and 150."""
-
-    def __init__(self, labels: LabelSpace) -> None:
-        super().__init__()
-        self.exclusive = labels.exclusive
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        x = x / 10
-        bright, some = x - 15, x - 5
-        return [torch.cat([0 * x, bright + some, some], dim=1) if self.exclusive else torch.cat([bright, some], dim=1)]
+from tests.infer.plans import EXCLUSIVE, OVERLAPPING, Thresholds, blocks, random_checkpoint, tiny_plan
 
 
 def predict(plan: Plan, image: NDArray[np.uint8], spacing: tuple[float, ...] | None = None, probabilities: Kept = True) -> Segmentation:
@@ -44,14 +30,6 @@ def predict(plan: Plan, image: NDArray[np.uint8], spacing: tuple[float, ...] | N
     prepared = prepare(loaded, plan, stage=plan.stages[stage])
     model = Model(labels=plan.labels, nets=(Thresholds(plan.labels),), window=plan_window(plan, stage, torch.device("cpu")))
     return segment(model, prepared.image, prepared.meta, probabilities=probabilities)
-
-
-def blocks(*shape: int) -> NDArray[np.uint8]:
-    """0, 100 and 200 in blocks, with a border of 0, one channel."""
-    image = np.zeros((1, *shape), np.uint8)
-    image[0][tuple(slice(n // 4, 3 * n // 4) for n in shape)] = 100
-    image[0][tuple(slice(n // 4, n // 2) for n in shape)] = 200
-    return image
 
 
 CASES = [

@@ -12,8 +12,7 @@ from autoseg.infer.expected import TABLE, expected_piece, read_expected
 from autoseg.io.json_files import save_json
 from autoseg.io.probabilities import read_probabilities
 from autoseg.predictor import Predictor
-from tests.infer.plans import OVERLAPPING, plant_run, tiny_plan
-from tests.infer.test_files import images
+from tests.infer.plans import OVERLAPPING, images, plant_run, tiny_plan
 
 #: Expected Dice is what the probabilities expect, and the interval 0.1 to either side.
 PLAIN = Calibration(
@@ -32,7 +31,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_a_row_per_case_and_class_as_its_probabilities_say(run: Path, tmp_path: Path) -> None:
-    cases, out = images(tmp_path / "in", "ab"), tmp_path / "out"
+    cases, out = images(tmp_path / "in", *"ab"), tmp_path / "out"
     outcome = Predictor.load(run, device="cpu").predict_files(cases, out, formats=("masks", "probabilities"))
     assert outcome.failures == {}
     found = read_expected(out / TABLE)
@@ -45,7 +44,7 @@ def test_a_row_per_case_and_class_as_its_probabilities_say(run: Path, tmp_path: 
 
 
 def test_parts_and_a_second_run_keep_all_rows(run: Path, tmp_path: Path) -> None:
-    cases, out = images(tmp_path / "in", "abc"), tmp_path / "out"
+    cases, out = images(tmp_path / "in", *"abc"), tmp_path / "out"
     predictor = Predictor.load(run, device="cpu")
     predictor.predict_files(cases, out, part=(1, 2))
     assert list(read_expected(out / TABLE)) == ["a", "c"]

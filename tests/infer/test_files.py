@@ -5,19 +5,18 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from autoseg.case import Case
+from autoseg.case import Case, Truth
 from autoseg.infer.files import choose_part
 from autoseg.infer.formats import FORMATS
 from autoseg.infer.target import Target
 from autoseg.io.submission import read_submission
 from autoseg.predictor import Predictor
-from tests.infer.plans import EXCLUSIVE, OVERLAPPING, plant_run, tiny_plan
+from tests.infer.plans import EXCLUSIVE, OVERLAPPING, images, plant_run, tiny_plan
 
 ALL = tuple(name for name in FORMATS if name != "map")
 
@@ -28,20 +27,12 @@ def predictor(tmp_path: Path) -> Predictor:
     return Predictor.load(tmp_path / "Tiny", ["0"], device="cpu", tta=False)
 
 
-def images(folder: Path, names: str) -> list[Case]:
-    folder.mkdir()
-    for i, name in enumerate(names):
-        pixels = np.random.default_rng(i).integers(0, 255, (20, 24), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{name}.png")
-    return [Case(name=name, images=(folder / f"{name}.png",)) for name in names]
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_all_formats_at_once(predictor: Predictor, tmp_path: Path) -> None:
-    predictor.predict_files(images(tmp_path / "in", "ab"), tmp_path / "out", formats=ALL)
+    predictor.predict_files(images(tmp_path / "in", *"ab"), tmp_path / "out", formats=ALL)
     shown = {path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")}
     each = {f"{name}{suffix}" for name in "ab" for suffix in ("", ".polygons.json", ".prob", ".npz", ".overlay.png")}
     assert shown == each | {"submission.csv", "coco.json", "predict.json"}
@@ -49,7 +40,7 @@ def test_all_formats_at_once(predictor: Predictor, tmp_path: Path) -> None:
 
 
 def test_missing_formats_are_made_from_masks(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cases = images(tmp_path / "in", "ab")
+    cases = images(tmp_path / "in", *"ab")
     predictor.predict_files(cases, tmp_path / "all", formats=ALL)
     predictor.predict_files(cases, tmp_path / "out", formats=("masks",))
     monkeypatch.setattr("autoseg.infer.files.segment_cases", None)  # nothing is predicted
@@ -62,11 +53,19 @@ def test_missing_formats_are_made_from_masks(predictor: Predictor, tmp_path: Pat
     assert found == {name: data for name, data in expected.items() if not name.endswith((".prob", ".npz"))}
 
 
+def test_labels_of_test_images_are_not_read(predictor: Predictor, tmp_path: Path) -> None:
+    (case,) = images(tmp_path / "in", "a")
+    (tmp_path / "a_labels.png").write_bytes(b"damage")
+    labelled = replace(case, truth=Truth(kind="map", files=(tmp_path / "a_labels.png",)))
+    outcome = predictor.predict_files([labelled], tmp_path / "out")
+    assert (outcome.done, outcome.failures) == (["a"], {})
+
+
 @pytest.mark.slow
 def test_processes_make_missing_formats_and_one_that_dies_of_it_is_predicted(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = images(tmp_path / "in", "abcd")
+    cases = images(tmp_path / "in", *"abcd")
     predictor.predict_files(cases, tmp_path / "out", formats=("masks",))
     monkeypatch.setattr("autoseg.io.parallel.pool_pays", lambda *given: True)
     monkeypatch.setattr("autoseg.infer.files.add_missing", die_of_c)
@@ -113,7 +112,7 @@ def test_damaged_masks_are_predicted_again(predictor: Predictor, tmp_path: Path)
 
 
 def test_formats_of_another_model_go(predictor: Predictor, tmp_path: Path) -> None:
-    cases, out = images(tmp_path / "in", "ab"), tmp_path / "out"
+    cases, out = images(tmp_path / "in", *"ab"), tmp_path / "out"
     predictor.predict_files(cases, out, formats=ALL)
     other = Predictor.load(tmp_path / "Tiny", ["1"], device="cpu", tta=False)
     assert other.predict_files(cases, out, formats=("overlay",)).done == ["a", "b"]
@@ -130,7 +129,7 @@ def test_parts_are_every_nth_case_by_name() -> None:
 
 
 def test_parts_side_by_side_equal_one_run(predictor: Predictor, tmp_path: Path) -> None:
-    cases = images(tmp_path / "in", "abcdefg")
+    cases = images(tmp_path / "in", *"abcdefg")
     formats = ("masks", "rle", "coco")
     predictor.predict_files(cases, tmp_path / "one", formats=formats)
     done: dict[int, list[str]] = {}
@@ -157,7 +156,7 @@ def test_parts_side_by_side_equal_one_run(predictor: Predictor, tmp_path: Path) 
 
 
 def test_a_later_run_takes_parts_over(predictor: Predictor, tmp_path: Path) -> None:
-    cases, out = images(tmp_path / "in", "abcde"), tmp_path / "out"
+    cases, out = images(tmp_path / "in", *"abcde"), tmp_path / "out"
     outcome = predictor.predict_files(cases, out, formats=("masks", "rle"), part=(1, 2))
     assert (outcome.done, outcome.joined) == (["a", "c", "e"], {"submission.csv": 3})
     assert {row.image_name for row in read_submission(out / "submission.csv")} == {"a.png", "c.png", "e.png"}
@@ -173,7 +172,7 @@ def test_a_later_run_takes_parts_over(predictor: Predictor, tmp_path: Path) -> N
 
 
 def test_parts_of_another_model_are_no_word_for_this_one(predictor: Predictor, tmp_path: Path) -> None:
-    cases, out = images(tmp_path / "in", "abc"), tmp_path / "out"
+    cases, out = images(tmp_path / "in", *"abc"), tmp_path / "out"
     predictor.predict_files(cases, out, part=(1, 2))
     other = Predictor.load(tmp_path / "Tiny", ["1"], device="cpu", tta=False)
     assert other.predict_files(cases, out, part=(2, 2)).done == ["b"]
@@ -189,7 +188,7 @@ def test_a_foreign_folder_is_not_touched_by_a_part(predictor: Predictor, tmp_pat
 
 def test_a_part_that_begins_meanwhile_is_no_stranger(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another part's record that appears while the folder is looked at."""
-    cases, out = images(tmp_path / "in", "ab"), tmp_path / "out"
+    cases, out = images(tmp_path / "in", *"ab"), tmp_path / "out"
     out.mkdir()
     real = Path.glob
 

@@ -170,8 +170,15 @@ def test_large_results_are_written_one_at_a_time(monkeypatch: pytest.MonkeyPatch
 
     record.run(6, batch=1, writers=4, write=write, result_bytes=lambda _: 100)
     assert most == 1
-    record.run(6, batch=1, writers=4, write=write, result_bytes=lambda _: 10)
-    assert most > 1
+
+    together = threading.Barrier(2, timeout=10)
+
+    def write_beside_another(case: Case, result: int) -> None:
+        together.wait()
+        record.write(case, result)
+
+    found = record.run(6, batch=1, writers=4, write=write_beside_another, result_bytes=lambda _: 10)
+    assert found == dict.fromkeys("012345", "")
 
 
 @pytest.mark.parametrize("where", ["read", "predict", "write"])

@@ -1,5 +1,6 @@
 """Which folds a prediction uses, and what it says where that is not clear."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,15 @@ def test_finished_folds_in_order(tmp_path: Path) -> None:
     run = plant(tmp_path / "default/2d-default", "3", "0", "all", started=("1",))
     assert list(find_folds(run)) == ["0", "3", "all"]
     assert find_folds(run)["all"] == run / "fold_all"
+
+
+def test_a_copy_that_somebody_keeps_is_no_fold(tmp_path: Path) -> None:
+    run = plant(tmp_path / "default/2d-default", "0")
+    shutil.copytree(run / "fold0", run / "fold0_old")
+    shutil.copytree(run / "fold0", tmp_path / "default/2d-kept/fold_all.old")
+    assert find_folds(run) == {"0": run / "fold0"}
+    assert choose_folds(run, ensemble=True).note == "fold 0"
+    assert find_run(tmp_path) == run
 
 
 def test_a_run_is_found_from_any_folder_above_it(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_on_a_cpu_when_the_nets_wait(tmp_path: Path, elsewhere: list[Elsewhere],
     assert [other.names for other in elsewhere] == [list("bcde")]
 
 
-def test_the_last_case_starts_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_cases_start_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Remote", None)
     write_all(tmp_path)  # by the rule itself: five small cases are never worth it
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CR, DX, CT = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.2"
-PLAIN, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"
+PLAIN, JPEG, JPEG2000 = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90"
 VR = {
     0x0008_0016: "UI", 0x0008_0018: "UI", 0x0008_0060: "CS", 0x0008_103E: "LO", 0x0010_0020: "LO", 0x0018_1114: "DS", 0x0018_1164: "DS",
     0x0018_2010: "DS", 0x0020_000D: "UI", 0x0020_000E: "UI", 0x0020_0013: "IS", 0x0020_0032: "DS", 0x0020_0037: "DS", 0x0028_0002: "US",
@@ -46,11 +46,11 @@ def write_dicom(path: Path, array: NDArray[Any], tags: Mapping[int, object] | No
     return path
 
 
-def write_encapsulated(path: Path, jpeg: bytes, shape: tuple[int, int], photometric: str) -> Path:
-    """A file whose pixels are one JPEG stream, 8 bit."""
+def write_encapsulated(path: Path, jpeg: bytes, shape: tuple[int, ...], photometric: str, *, syntax: str = JPEG) -> Path:
+    """A file whose pixels are one stream of JPEG or another syntax, 8 bit."""
     channels = 1 if photometric.startswith("MONO") else 3
     array = np.zeros(shape if channels == 1 else (*shape, channels), np.uint8)
-    write_dicom(path, array, {0x0028_0004: photometric, 0x7FE0_0010: None}, syntax=JPEG)
+    write_dicom(path, array, {0x0028_0004: photometric, 0x7FE0_0010: None}, syntax=syntax)
     jpeg += b"\0" * (len(jpeg) % 2)
     items = b"\xfe\xff\x00\xe0\0\0\0\0" + b"\xfe\xff\x00\xe0" + struct.pack("<I", len(jpeg)) + jpeg + b"\xfe\xff\xdd\xe0\0\0\0\0"
     path.write_bytes(path.read_bytes() + b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff" + items)

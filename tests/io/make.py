@@ -12,6 +12,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from PIL import Image
 
+from autoseg.io.tif_regions import TifRegions
+
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8)
 
 
@@ -124,3 +126,17 @@ def make_labelme(root: Path, *, harm: Mapping[str, Any] | None = None) -> Path:
         write_picture(root / f"{name}.png", RAMP)
         write_json(root / f"{name}.json", {"version": "5.5.0", "shapes": shapes, "imagePath": f"{Path(name).name}.png", "imageData": None})
     return root
+
+
+def decoded(found: TifRegions) -> list[int]:
+    """The numbers of the strips or tiles that are decoded from now on."""
+    numbers: list[int] = []
+    segments = found._segments
+    original = segments.decode
+
+    def counting(data: Any, index: int, **options: Any) -> Any:
+        numbers.append(index)
+        return original(data, index, **options)
+
+    segments.decode = counting
+    return numbers

@@ -7,6 +7,7 @@ from autoseg.case import Case, Dataset
 from autoseg.errors import DataError, FileFormatError, UsageError
 from autoseg.io.images import read_image
 from autoseg.io.inputs import find_inputs
+from autoseg.io.json_files import read_plain_json
 from tests.io.make import RAMP, encoded, make_handbone, write_json, write_picture
 
 
@@ -106,6 +107,22 @@ def test_a_coco_file_stands_for_its_images(tmp_path: Path) -> None:
     images[1].unlink()
     with pytest.raises(DataError, match=r"image 1: there is no image 'b\.png' in"):
         find_inputs(tmp_path / "annotations/val.json")
+
+
+def test_a_coco_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_picture(tmp_path / "a.png", RAMP)
+    content = {"images": [{"id": 0, "file_name": "a.png"}], "annotations": [], "categories": []}
+    read: list[Path] = []
+
+    def counting(path: Path) -> object:
+        read.append(path)
+        return read_plain_json(path)
+
+    for module in ("coco", "inputs"):
+        monkeypatch.setattr(f"autoseg.io.{module}.read_plain_json", counting)
+    file = write_json(tmp_path / "all.json", content)
+    assert names(file) == [("a", 1)]
+    assert read == [file]
 
 
 @pytest.mark.parametrize(

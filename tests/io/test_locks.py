@@ -8,8 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from autoseg.errors import RunError
 from autoseg.io import locks
 from autoseg.io.locks import GONE_S, holder, locked, refuse_if_locked
 from autoseg.io.processes import Process, is_gone, start_ticks, this_process
+from tests.io.holding import another
 
 HOLDER = """
 import sys, time
@@ -31,20 +30,6 @@ with locked(Path(sys.argv[1]), "trained"):
 """
 
 
-@contextmanager
-def another(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the lock."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline() == "held\n"
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
 def leave(path: Path, owner: Process) -> None:
     """A lock as a process that was killed leaves it."""
     path.write_text(json.dumps(asdict(owner)), encoding="utf-8")
@@ -52,7 +37,7 @@ def leave(path: Path, owner: Process) -> None:
 
 def test_the_second_is_told_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "fold0" / ".lock"
-    with another(path) as process:
+    with another(HOLDER, path) as process:
         expected = rf"fold0 is being trained by process {process.pid} on {this_process().host}\. Wait until it has ended, or stop it"
         with pytest.raises(RunError, match=expected), locked(path, "trained"):
             pass
@@ -62,7 +47,7 @@ def test_the_second_is_told_of_the_first(tmp_path: Path) -> None:
 
 def test_a_killed_owner_locks_nobody_out(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
-    with another(path) as process:
+    with another(HOLDER, path) as process:
         process.kill()
         process.wait()
         assert path.exists()
@@ -124,7 +109,7 @@ DAY_S = 86_400
 
 @pytest.mark.parametrize("jump_s", [3 * DAY_S, -3 * DAY_S])
 def test_a_clock_that_was_set_makes_nobody_dead_who_gives_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: int) -> None:
-    monkeypatch.setattr(locks, "SIGN_S", 0.2)
+    monkeypatch.setattr(locks, "SIGN_S", 2.0)  # long enough for a thread that gets no core; a sign is seen as soon as it comes
     path = tmp_path / ".lock"
     leave(path, Process(host="elsewhere", pid=7))
     ended = threading.Event()
@@ -144,6 +129,7 @@ def test_a_clock_that_was_set_makes_nobody_dead_who_gives_signs(tmp_path: Path, 
         ended.set()
         owner.join()
     # It has ended: wherever its clock was, it is silent now.
+    monkeypatch.setattr(locks, "SIGN_S", 0.2)
     with locked(path, "trained"):
         pass
 

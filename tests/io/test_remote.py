@@ -56,10 +56,12 @@ def test_calls_answers_and_deaths(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 @pytest.mark.slow
 def test_no_more_processes_than_allowed(tmp_path: Path) -> None:
     remote = Remote(work, most=2, remedy=REMEDY)
-    with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(remote, [("meet", tmp_path)] * 6))
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(remote, [("meet", tmp_path)] * 6))
+    finally:
+        remote.close()
     assert len(set(found)) == 2
-    remote.close()
     for number in set(found):
         with pytest.raises(ProcessLookupError):
             os.kill(number, 0)

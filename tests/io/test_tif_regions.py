@@ -1,6 +1,7 @@
 """Large tif read by region: the pixels of the whole, of the strips and tiles that hold them alone."""
 
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from autoseg.errors import DataError
 from autoseg.io import tif, tif_regions
 from autoseg.io.images import Image, read_image, to_channels
 from autoseg.io.tif_regions import TifRegions, regions_of
+from tests.io.make import decoded
 
 SHAPE = (37, 53)
 
@@ -131,20 +133,6 @@ def test_without_compression_in_the_machines_order_it_is_mapped(
     np.testing.assert_array_equal(array[:][0], expected)
 
 
-def decoded(found: TifRegions) -> list[int]:
-    """The numbers of the strips or tiles that are decoded from now on."""
-    numbers: list[int] = []
-    segments = found._segments
-    original = segments.decode
-
-    def counting(data: Any, index: int, **options: Any) -> Any:
-        numbers.append(index)
-        return original(data, index, **options)
-
-    segments.decode = counting
-    return numbers
-
-
 def test_only_what_holds_the_region_is_decoded_and_once(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", noise(64, 64), tile=(16, 16), compression="zlib")
     found = regions(tmp_path / "a.tif")
@@ -169,6 +157,24 @@ def test_what_is_kept_is_bounded_but_a_row_of_windows_decodes_its_strips_once(tm
     assert numbers == list(range(8))
     found[:, 60:, :]
     assert len(found._segments.kept) == 3
+
+
+def test_all_of_it_is_in_memory_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = noise(4096, 2048)
+    tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=64, compression="packbits")
+    monkeypatch.setattr(tif_regions, "KEPT_BYTES", 2**18)
+    monkeypatch.setattr(tif_regions, "SLAB", 2**18)
+    found = regions(tmp_path / "a.tif")
+    tracemalloc.start()
+    try:
+        whole = np.asarray(found)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(whole[0], image)
+    assert held < image.nbytes + 2**20
+    assert peak < image.nbytes + 2**21
+    assert (len(found._segments.kept), found._segments.held_bytes) == (0, 0)
 
 
 def test_strips_that_were_left_out_are_empty(tmp_path: Path) -> None:

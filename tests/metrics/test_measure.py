@@ -14,7 +14,7 @@ from autoseg.metrics.measure import MEASURES, Rules, measure
 from autoseg.metrics.objects import object_f1
 from autoseg.metrics.overlap import count_masks
 from autoseg.metrics.surface import surface_scores
-from tests.metrics.test_surface import box
+from tests.metrics.make import box
 
 SHAPE = (24, 24)
 NOTHING = np.zeros(SHAPE, np.bool_)

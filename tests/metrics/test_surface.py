@@ -7,12 +7,7 @@ import pytest
 
 from autoseg.labels import Mask
 from autoseg.metrics.surface import SurfaceScores, surface_of, surface_scores
-
-
-def box(shape: tuple[int, ...], *ends: tuple[int, int]) -> Mask:
-    mask = np.zeros(shape, np.bool_)
-    mask[tuple(slice(*pair) for pair in ends)] = True
-    return mask
+from tests.metrics.make import box
 
 
 def scores(a: Mask, b: Mask, spacing: tuple[float, ...] = (1.0, 1.0), tolerance: float = 1.0) -> SurfaceScores:

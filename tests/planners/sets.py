@@ -40,7 +40,7 @@ def described(
     return replace(made, num_channels=channels, flips=UPRIGHT, context=shown)
 
 
-#: The four sets of docs/memory.md. HandBone as in PEERS 1, its context as measured on the phantom.
+#: The four sets of docs/memory.md. HandBone: the competition's numbers, its context as measured on the phantom.
 SETS: dict[str, Fingerprint] = {
     "HandBone": described(images=800, size=2048, classes=29, overlapping=True, alike=25, needed=0.63),
     "1024": described(images=200, size=1024, classes=5),

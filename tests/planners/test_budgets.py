@@ -50,7 +50,7 @@ TRACES: Traces = {}
 
 def test_handbone_on_8_and_32_gb() -> None:
     found = {(row.gib, row.stage.name): row.stage for row in compare("HandBone", (8, 32))}
-    # The whole hand at full resolution with three in a batch, as DESIGN 2 asks of a V100 ...
+    # The whole hand at full resolution with three in a batch on a V100 ...
     large = found[32, "2d"]
     assert (large.patch, large.resample) == ((2048, 2048), False)
     assert large.batch >= 3

@@ -190,7 +190,7 @@ def test_a_batch_that_was_estimated_is_lowered_if_its_trace_says_so() -> None:
 
 
 def test_handbone_on_a_v100_sees_the_whole_hand() -> None:
-    # DESIGN 2: about 16.8 GiB traced for a batch of 2; three fit into 92 % of 31.7 GiB, and memory alone limits the batch.
+    # About 16.8 GiB traced for a batch of 2; three fit into 92 % of 31.7 GiB, and memory alone limits the batch.
     budget = named_gpu("v100-32gb")
     stage = whole((2048, 2048), heads=29, priors=(0.01,) * 29)
     choice = largest_that_fits(stage, Tracer(budget, exclusive=False), ALL, cap_of=cap(40))

@@ -1,4 +1,4 @@
-"""Depth, strides, kernels and widths against nnU-Net's published rules (PEERS 2)."""
+"""Depth, strides, kernels and widths against nnU-Net's published rules."""
 
 import pytest
 from hypothesis import given

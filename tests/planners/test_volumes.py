@@ -140,7 +140,7 @@ def check_golden(name: str) -> None:
         assert stage.memory.peak_bytes <= FILL * stage.memory.budget_bytes
         assert all(features % 8 == 0 for features in stage.network.features)
         if stage.name.startswith("3d"):
-            # No axis is convolved across while its spacing is over twice the finest (PEERS 2 and issue 9).
+            # No axis is convolved across while its spacing is over twice the finest.
             spacing = list(stage.net_spacing)
             for stride, kernel in zip(stage.network.strides, stage.network.kernels, strict=True):
                 spacing = [s * f for s, f in zip(spacing, stride, strict=True)]

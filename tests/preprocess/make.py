@@ -1,4 +1,4 @@
-"""A plan in which only what preprocessing reads matters."""
+"""A plan in which only what preprocessing reads matters, and a process that has its store in use."""
 
 from typing import Any
 
@@ -8,6 +8,15 @@ from autoseg.plan import Memory, Network, Normalization, Plan, Stage
 from autoseg.recipe import recipe_for
 
 ZSCORE = Normalization(kind="zscore")
+#: A process (`tests.io.holding`) that reads the store of the first argument, or makes it again, as the second one says.
+HOLDER = """
+import sys, time
+from pathlib import Path
+from autoseg.preprocess.readers import reading, remaking
+with reading(Path(sys.argv[1]), "default/2d/fold0") if sys.argv[2] == "reading" else remaking(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
 
 
 def stage(num_axes: int = 2, **changes: Any) -> Stage:

@@ -1,9 +1,5 @@
 """A store that a training reads is not made again under it, and is read again when nobody does."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,33 +8,12 @@ from autoseg.errors import RunError
 from autoseg.io import locks
 from autoseg.preprocess import readers
 from autoseg.preprocess.readers import reading, remaking
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from autoseg.preprocess.readers import reading, remaking
-with reading(Path(sys.argv[1]), "default/2d/fold0") if sys.argv[2] == "reading" else remaking(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-@contextmanager
-def another(folder: Path, doing: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that reads the store, or makes it again."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder), doing], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline() == "held\n"
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+from tests.io.holding import another
+from tests.preprocess.make import HOLDER
 
 
 def test_cases_that_are_read_are_not_made_again(tmp_path: Path) -> None:
-    with another(tmp_path, "reading") as process:
+    with another(HOLDER, tmp_path, "reading") as process:
         expected = rf"the training default/2d/fold0 \(process {process.pid} on .*\) reads the cases in {tmp_path}, of which some"
         with pytest.raises(RunError, match=expected), remaking(tmp_path):
             pass
@@ -50,7 +25,7 @@ def test_cases_that_are_read_are_not_made_again(tmp_path: Path) -> None:
 
 
 def test_cases_that_are_made_again_are_not_read(tmp_path: Path) -> None:
-    with another(tmp_path, "remaking") as process:
+    with another(HOLDER, tmp_path, "remaking") as process:
         expected = f"the cases in {tmp_path} are being prepared again by process {process.pid} on "
         with pytest.raises(RunError, match=expected), reading(tmp_path, "default-2d-fold0"):
             pass

@@ -106,7 +106,7 @@ def window(driver: webdriver.Chrome) -> Iterator[Window]:
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = make_workspace(tmp_path_factory.mktemp("evil"))
-    return write_report(place, "Evil", place.raw / "Evil", place.report_file("Evil")).path
+    return write_report(place, "Evil", place.raw / "Evil", place.report_file("Evil"), pictures=100).path
 
 
 def numbers(window: Window) -> list[str]:
@@ -308,7 +308,7 @@ def fake_run(place: Workspace, name: str) -> Path:
             sitk.WriteImage(volume, str(out / f"{escape_name(case.name)}.nii.gz"))
         cases[case.name] = {one: {"dice": 0.5} for one in dataset.classes}
     write_json(folder / "summary.json", {"mean": {"dice": 0.5}, "classes": {}, "cases": cases})
-    return write_report(place, name, place.raw / name, place.report_file(name)).path
+    return write_report(place, name, place.raw / name, place.report_file(name), pictures=100).path
 
 
 def see_overlays(window: Window, report: Path) -> None:

@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from autoseg.evaluate.label_files import LabelCheck
+from autoseg.io.json_files import load_json, save_json
 from autoseg.report import page, write_report
 from autoseg.report.found import find
 from autoseg.report.outcomes import CaseRow, case_rows
@@ -108,6 +112,24 @@ def test_the_worst_come_first(place: Workspace) -> None:
     assert rows[3].classes == {CLASSES[0]: "0.40 (0.30 – 0.50)", EVIL_CLASS: "0.80 (0.70 – 0.90)"}
 
 
+def test_a_ranking_by_weak_nets_is_shown_with_its_warning(tmp_path: Path, text: str) -> None:
+    assert "weak nets" not in text
+    place = make_workspace(tmp_path)
+    file = place.run_folder("Evil", "default", "2d", "default") / "label_check.json"
+    save_json(file, replace(load_json(file, LabelCheck), weak_classes={EVIL_CLASS: 0.25}))
+    said = " ".join(Page(written(place)).texts)
+    assert f"below 0.67 in 1 of 2 classes ({EVIL_CLASS} 0.25). Of these the ranking shows the nets' own mistakes" in said
+
+
+def test_a_copy_of_a_fold_is_not_shown(tmp_path: Path) -> None:
+    place = make_workspace(tmp_path)
+    fold = place.fold_folder("Evil", "default", "2d", "default", "0")
+    shutil.copytree(fold, fold.with_name("fold0_old"))
+    shutil.copytree(fold, tmp_path / "results/Evil/default/2d-sgd/fold0_old")
+    (run,) = find(place, "Evil", place.raw / "Evil").runs
+    assert [known.name for known in run.folds] == ["0", "1"]
+
+
 def test_as_many_pictures_as_are_asked_for_the_worst_first(place: Workspace) -> None:
     text = written(place, pictures=2)
     parsed = Page(text)
@@ -127,6 +149,15 @@ def test_pictures_are_kept_until_their_files_change(place: Workspace) -> None:
     written(place)
     assert len(before.keys() & {path.name for path in kept.iterdir()}) == 3
     assert len(list(kept.iterdir())) == 4
+
+
+def test_a_picture_that_another_report_writes_right_now_stays(place: Workspace) -> None:
+    half = place.results("Evil") / PICTURES / ".tmp-1-0badcafe1-picture.json"
+    half.parent.mkdir(exist_ok=True)
+    half.touch()
+    written(place)
+    assert half.exists()
+    half.unlink()
 
 
 def test_as_many_pictures_as_fit(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +183,8 @@ def test_of_a_data_set_that_was_only_measured(tmp_path: Path, place: Workspace) 
     bare.fingerprint_file("Evil").write_bytes(place.fingerprint_file("Evil").read_bytes())
     parsed = Page(written(bare))
     assert [attributes["id"] for tag, attributes in parsed.tags if tag == "section"] == ["data"]
+    bare.fingerprint_file("Evil").unlink()
+    assert f"autoseg plan_and_preprocess -d Evil -w {tmp_path}" in Page(written(bare)).texts
 
 
 def test_images_from_elsewhere_have_pictures(tmp_path: Path) -> None:

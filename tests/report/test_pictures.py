@@ -2,7 +2,9 @@
 
 import base64
 import io
+import os
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from autoseg.case import Case, Dataset
 from autoseg.evaluate.predictions import find_predictions
 from autoseg.io.layouts import read_dataset
 from autoseg.labels import CodeMap
 from autoseg.report.pictures import EDGE, IGNORED, SLICE_EDGE, SLICES, Wish, as_picture, draw_case, pack, sample_grid, window
+from tests.io.dicom import write_series
 from tests.io.make import write_json, write_volume
 from tests.report.make import CASES, SIZE, make_raw, predicted, truth, write_masks
 
@@ -78,6 +82,17 @@ def test_volumes_are_slices_with_their_aspect(tmp_path: Path) -> None:
     mask = unpack(drawn["truth"], drawn["size"], 0)
     assert mask.sum() == 20
     assert mask[2, 3:7, 4:9].all()
+
+
+def test_a_kept_picture_is_of_the_files_and_values_as_they_are(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "ct", np.zeros((3, 4, 5), np.uint16))
+    dataset = Dataset(name="Lungs", root=tmp_path, layout="nnunet", classes=("lung",), values={1: ("lung",)})
+    wish = Wish(dataset=dataset, case=Case(name="ct", images=(folder,)), prediction=None, kept=tmp_path / "kept")
+    first = wish.file()
+    assert first == wish.file()
+    assert first != replace(wish, dataset=replace(dataset, ignore_value=2)).file()
+    os.utime(folder / "IM0002", ns=(1, 1))  # a slice that is written anew in place leaves the folder's own time as it is
+    assert first != wish.file()
 
 
 @pytest.mark.parametrize(

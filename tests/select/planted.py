@@ -1,4 +1,4 @@
-"""Members whose out-of-fold probabilities are planted: which candidate must win is known beforehand."""
+"""Members whose out-of-fold probabilities are planted: which candidate must win is known beforehand. What they say and what is true."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from autoseg.case import Case, Dataset, Truth
-from autoseg.infer.folds import CHECKPOINT
 from autoseg.io.probabilities import write_probabilities
 from autoseg.labels import LabelSpace
 from autoseg.select.counting import JudgedCase
 from autoseg.select.members import Member
 from autoseg.select.search import Judges
+from autoseg.workspace import CHECKPOINT
 from tests.io.make import write_picture
 
 SIZE = 24
@@ -100,3 +101,48 @@ def right(_: np.random.Generator, masks: Masks) -> Floats:
 def noise(rng: np.random.Generator, masks: Masks) -> Floats:
     """A member that says anything."""
     return rng.random(masks.shape)
+
+
+def unsure(rng: np.random.Generator, masks: Masks) -> Floats:
+    """Right on average, with an error of its own in each pixel: the mean of several is better, and better than their majority."""
+    return np.where(masks, 0.65, 0.35) + rng.normal(0, 0.3, masks.shape)
+
+
+def rash(rng: np.random.Generator, masks: Masks) -> Floats:
+    """Hardly sure where right, and in each sixth pixel wrong and certain of it: one such outweighs two others in the mean."""
+    wrong = rng.random(masks.shape) < 1 / 6
+    return np.where(wrong, np.where(masks, 0.0, 1.0), np.where(masks, 0.6, 0.4))
+
+
+def with_specks(rng: np.random.Generator, masks: Masks) -> Floats:
+    """Class 0 has single pixels about."""
+    specks = (rng.random(masks[0].shape) < 0.04) & ~ndimage.binary_dilation(masks[0], iterations=2)
+    return sure(np.concatenate([masks[:1] | specks, masks[1:]]))
+
+
+def two_of_a_class(rng: np.random.Generator) -> Masks:
+    """Class 0 is two squares of one size."""
+    masks = squares(rng, 2)
+    masks[0] = False
+    masks[0, 2:8, 2:8] = masks[0, 14:20, 12:18] = True
+    return masks
+
+
+def disjoint(rng: np.random.Generator) -> Masks:
+    """Two classes that exclude each other."""
+    masks = np.zeros((2, SIZE, SIZE), np.bool_)
+    for k, place in enumerate((1, 13)):
+        y = int(rng.integers(1, 14))
+        masks[k, y : y + 8, place : place + 8] = True
+    return masks
+
+
+def shared(say: Say) -> Say:
+    """A member's probabilities of exclusive classes: with the background they have the sum 1."""
+
+    def softly(rng: np.random.Generator, masks: Masks) -> Floats:
+        background = ~np.logical_or.reduce(masks)
+        scores: Floats = np.clip(say(rng, np.stack([background, *masks])), 0, 1)
+        return np.asarray((scores / scores.sum(axis=0).clip(1e-6))[1:])
+
+    return softly

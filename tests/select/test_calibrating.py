@@ -13,9 +13,8 @@ from autoseg.postprocess import Cleaning, clean_map, clean_mask
 from autoseg.select.calibrating import Weighed, calibrate_selection, weigh_case
 from autoseg.select.search import select
 from autoseg.select.selection import Selection
-from tests.select.planted import Floats, Masks, Planted, plant, right, sure
-from tests.select.test_search import disjoint, shared, two_of_a_class, unsure, with_specks
-from tests.select.test_team import selection_of
+from tests.select.make import selection_of
+from tests.select.planted import Floats, Masks, Planted, disjoint, plant, right, shared, sure, two_of_a_class, unsure, with_specks
 
 
 def weigh(planted: Planted, selection: Selection, number: int = 0) -> Weighed:

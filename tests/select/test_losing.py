@@ -13,8 +13,7 @@ import pytest
 from autoseg.ensemble import HALF
 from autoseg.postprocess import Cleaning
 from autoseg.select.search import select
-from tests.select.planted import NUM_FOLDS, SIZE, Floats, Masks, Planted, Say, noise, plant, right, sure
-from tests.select.test_search import rash, two_of_a_class, unsure
+from tests.select.planted import NUM_FOLDS, SIZE, Floats, Masks, Planted, Say, noise, plant, rash, right, sure, two_of_a_class, unsure
 
 Truth = Callable[[np.random.Generator], Masks]
 

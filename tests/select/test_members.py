@@ -1,14 +1,15 @@
 """Which runs are members, and on which cases they are compared."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from autoseg.case import Case
 from autoseg.errors import UsageError
-from autoseg.infer.folds import CHECKPOINT, SUMMARY
 from autoseg.labels import LabelSpace
 from autoseg.select.members import Member, choose_cases, find_members
+from autoseg.workspace import CHECKPOINT, SUMMARY
 from tests.infer.plans import EXCLUSIVE, OVERLAPPING, plant_run, tiny_plan
 
 FOLDS = ("0", "1")
@@ -34,6 +35,14 @@ def test_finished_runs_are_members_and_others_are_named(tmp_path: Path) -> None:
     members, left_out = find_members(results, FOLDS, ["wide/2d-default"])
     assert [member.name for member in members] == ["wide/2d-default"]
     assert left_out["default/2d-default"] == "not among --members"
+
+
+def test_a_copy_of_a_fold_is_no_member_s(tmp_path: Path) -> None:
+    run = plant_run(tmp_path, tiny_plan(OVERLAPPING), *FOLDS)
+    shutil.copytree(run / "fold1", run / "fold1_old")
+    shutil.copytree(run / "fold1", run.with_name("2d-kept") / "fold1_old")
+    (member,), left_out = find_members(tmp_path, FOLDS)
+    assert (list(member.folds), left_out) == (list(FOLDS), {})
 
 
 def test_what_cannot_be_a_member_says_what_to_do(tmp_path: Path) -> None:

@@ -21,18 +21,24 @@ from autoseg.select.candidates import list_options
 from autoseg.select.counting import count_dice
 from autoseg.select.search import select
 from autoseg.select.selection import Selection
-from tests.select.planted import SIZE, Floats, Masks, Planted, Say, noise, plant, right, squares, sure
-
-
-def unsure(rng: np.random.Generator, masks: Masks) -> Floats:
-    """Right on average, with an error of its own in each pixel: the mean of several is better, and better than their majority."""
-    return np.where(masks, 0.65, 0.35) + rng.normal(0, 0.3, masks.shape)
-
-
-def rash(rng: np.random.Generator, masks: Masks) -> Floats:
-    """Hardly sure where right, and in each sixth pixel wrong and certain of it: one such outweighs two others in the mean."""
-    wrong = rng.random(masks.shape) < 1 / 6
-    return np.where(wrong, np.where(masks, 0.0, 1.0), np.where(masks, 0.6, 0.4))
+from tests.select.planted import (
+    SIZE,
+    Floats,
+    Masks,
+    Planted,
+    Say,
+    disjoint,
+    noise,
+    plant,
+    rash,
+    right,
+    shared,
+    squares,
+    sure,
+    two_of_a_class,
+    unsure,
+    with_specks,
+)
 
 
 def knows(*classes: int) -> Say:
@@ -55,12 +61,6 @@ def with_stray(_: np.random.Generator, masks: Masks) -> Floats:
     return sure(masks | stray)
 
 
-def with_specks(rng: np.random.Generator, masks: Masks) -> Floats:
-    """Class 0 has single pixels about."""
-    specks = (rng.random(masks[0].shape) < 0.04) & ~ndimage.binary_dilation(masks[0], iterations=2)
-    return sure(np.concatenate([masks[:1] | specks, masks[1:]]))
-
-
 def with_holes(_: np.random.Generator, masks: Masks) -> Floats:
     """Class 0 lacks its inside."""
     inside = ndimage.binary_erosion(masks[0], iterations=2)
@@ -72,14 +72,6 @@ def one_of_any_size(rng: np.random.Generator) -> Masks:
     masks, edge = squares(rng, 2), int(rng.integers(3, 10))
     masks[0] = False
     masks[0, 12 : 12 + edge, 12 : 12 + edge] = True
-    return masks
-
-
-def two_of_a_class(rng: np.random.Generator) -> Masks:
-    """Class 0 is two squares of one size."""
-    masks = squares(rng, 2)
-    masks[0] = False
-    masks[0, 2:8, 2:8] = masks[0, 14:20, 12:18] = True
     return masks
 
 
@@ -110,26 +102,6 @@ def test_one_good_member_is_kept_alone(tmp_path: Path, exclusive: bool) -> None:
     assert ons(selection) == set()
     assert selection.members[1].dice == 1.0
     assert all(trial.why_not for trial in selection.tried)
-
-
-def disjoint(rng: np.random.Generator) -> Masks:
-    """Two classes that exclude each other."""
-    masks = np.zeros((2, SIZE, SIZE), np.bool_)
-    for k, place in enumerate((1, 13)):
-        y = int(rng.integers(1, 14))
-        masks[k, y : y + 8, place : place + 8] = True
-    return masks
-
-
-def shared(say: Say) -> Say:
-    """A member's probabilities of exclusive classes: with the background they have the sum 1."""
-
-    def softly(rng: np.random.Generator, masks: Masks) -> Floats:
-        background = ~np.logical_or.reduce(masks)
-        scores: Floats = np.clip(say(rng, np.stack([background, *masks])), 0, 1)
-        return np.asarray((scores / scores.sum(axis=0).clip(1e-6))[1:])
-
-    return softly
 
 
 def test_the_mean_wins_where_errors_are_independent(tmp_path: Path) -> None:

@@ -11,45 +11,16 @@ from numpy.typing import NDArray
 from autoseg.ensemble import Combination
 from autoseg.errors import FileFormatError, UsageError
 from autoseg.geometry import Geometry
-from autoseg.infer.folds import find_folds
-from autoseg.infer.record import checksum
 from autoseg.infer.segmentation import Segmentation
 from autoseg.labels import LabelSpace
-from autoseg.metrics.paired import Paired
 from autoseg.postprocess import Cleaning, clean_map, clean_mask
 from autoseg.predictor import Predictor
 from autoseg.select.apply import decide
 from autoseg.select.selection import MemberRecord, Selected, Selection, load_selection, save_selection
 from tests.infer.plans import EXCLUSIVE, OVERLAPPING, plant_run, tiny_plan
+from tests.select.make import plant_two, selection_of
 
-NOTHING = Paired(n=0, units=0)
 IMAGE = np.random.default_rng(0).integers(0, 255, (20, 24)).astype(np.uint8)
-
-
-def selection_of(results: Path, labels: LabelSpace, *runs: str, kind: str = "soft", **changes: Any) -> Selection:
-    """Equal weights, nothing else on."""
-    records = []
-    for run in runs:
-        found = find_folds(results / run).items()
-        folds = {fold: checksum(folder / "checkpoint_last.safetensors") for fold, folder in found} or {"0": "none"}
-        records.append(MemberRecord(run=run, folds=folds, dice=0.5))
-    num = labels.num_classes
-    plain = Selection(
-        dataset="Tiny", classes=labels.classes, exclusive=labels.exclusive, unit="pixel", rule="", num_cases=1, num_groups=1, num_folds=2,
-        members=tuple(records), ensemble=f"{kind} vote",
-        combination=Combination(kind="hard" if kind == "hard" else "soft", weights=((1 / len(runs),) * len(runs),) * num),
-        thresholds=() if labels.exclusive else (128,) * num, cleanings=(Cleaning(),) * num, tried=(), total=NOTHING,
-    )  # fmt: skip
-    return replace(plain, **changes)
-
-
-def plant_two(results: Path, labels: LabelSpace) -> Path:
-    """default/2d-default with folds 0 and 1, other/2d-default with fold 2, in another spacing."""
-    plant_run(results, tiny_plan(labels), "0", "1")
-    plant_run(results / "tmp", replace(tiny_plan(labels, spacing=(2.0, 2.0)), name="other"), "2")
-    (results / "tmp/default").rename(results / "other")
-    (results / "tmp").rmdir()
-    return results
 
 
 def bytes_of(run: Path) -> NDArray[np.uint8]:

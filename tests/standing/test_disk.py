@@ -64,6 +64,30 @@ def test_every_kind_once(place: Workspace) -> None:
     assert sizes(place) == {"unused": 1000, "leftovers": 4, "pictures": 20, "prepared": cases + 60, "probabilities": 300}
 
 
+def test_every_byte_once(place: Workspace) -> None:
+    fold = place.fold_folder(NAME, "default", "2d", "default", "0")
+    (store,) = (path for path in (place.preprocessed(NAME) / "cases").iterdir() if path.name != "0123456789abcdef")
+    before = sizes(place)
+    half, gone = fold / leftover("a", 2**22 + 1), 2**22 + 2
+    for path, size in (
+        (half / leftover("nested", gone), 1000),
+        (place.results(NAME) / ".report" / leftover("picture", gone), 200),
+        (store / leftover("case", gone) / "image.b2nd", 3000),
+        (fold / "validation/probabilities" / leftover("case.prob", gone), 50_000),
+        (place.store_folder(NAME, "0123456789abcdef") / leftover("case", gone), 600_000),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * size)
+    found = sizes(place)
+    assert {kind: found[kind] - before[kind] for kind in found} == {
+        "unused": 600_000, "leftovers": 54_000, "pictures": 200, "prepared": 0, "probabilities": 0,
+    }  # fmt: skip
+    for one in removables(look(place, NAME, place.raw / NAME)):
+        if one.kind not in ("prepared", "probabilities"):
+            one.remove()
+    assert sizes(place) == {kind: before[kind] for kind in ("prepared", "probabilities")}
+
+
 def test_the_cases_of_a_plan_that_cannot_be_read_are_kept(place: Workspace) -> None:
     place.plan_file(NAME, "default").write_text("{", encoding="utf-8")
     assert "unused" not in sizes(place)
@@ -86,6 +110,7 @@ def test_a_copy_of_a_fold_is_no_fold(place: Workspace) -> None:
     shutil.copytree(fold, fold.with_name("fold0_old"))
     (run,) = look(place, NAME, place.raw / NAME).runs
     assert [found.name for found in run.folds] == ["0", "1", "2", "3", "4"]
+    assert sizes(place)["probabilities"] == 300  # the copy's cannot be made again
 
 
 def test_while_files_come_and_go(place: Workspace) -> None:

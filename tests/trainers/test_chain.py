@@ -22,7 +22,7 @@ from autoseg.recipe import NO_AUGMENTATION, Augmentation
 from autoseg.trainers.chain import transform_sample, wide_box
 from autoseg.trainers.loader import work_ahead
 from tests import small
-from tests.trainers.test_sampler import CASES, equal, sampler
+from tests.trainers.sampling import CASES, equal, sampler
 
 DRAWS = 300
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from autoseg.case import Dataset
@@ -10,6 +11,7 @@ from autoseg.errors import UsageError
 from autoseg.extensions import find, installed
 from autoseg.io.layouts.base import Layout
 from autoseg.io.layouts.coco import CocoLayout
+from autoseg.io.layouts.dicom_tags import read_tags
 from autoseg.io.layouts.folders import FoldersLayout
 from autoseg.io.layouts.handbone import HandBoneLayout
 from autoseg.io.layouts.labelme import LabelMeLayout
@@ -63,5 +65,6 @@ def read_dataset(folder: Path, name: str | None = None, *, layout: str | None = 
         needs = "\n".join(f"  {key}: {reader.needs}" for key, reader in layouts.items())
         raise UsageError(f"{folder} {state}. A data set is a folder with one of:\n{needs}")
     dataset = layouts[chosen].read(folder, name or folder.resolve().name)
-    dataset = replace(dataset, channels=dicom_channels(dataset))
-    return replace(dataset, train=in_patients(dataset.train, salt or Salt())) if layouts[chosen].asks_dicom(dataset) else dataset
+    tags_of = cache(read_tags)  # each header once, for both
+    dataset = replace(dataset, channels=dicom_channels(dataset, tags_of))
+    return replace(dataset, train=in_patients(dataset.train, salt or Salt(), tags_of)) if layouts[chosen].asks_dicom(dataset) else dataset
