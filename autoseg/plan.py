@@ -62,6 +62,9 @@ class Network:
         Every decoder resolution has a head of its own in training; losses/ weighs them.
     kind : str
         Who builds it: "unet", or a net of another installed package.
+    decoder_convs : int or None
+        Convolutions in each stage of the decoder, where they are others than `convs`; one saves a fifth of a step and of its memory
+        (docs/plan.md).
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -76,8 +79,11 @@ class Network:
     deep_supervision: bool = True
     # Part of the key that a traced memory goes by where it is another, see memory.trace.step_key.
     kind: str = field(default="unet", repr=False)
+    decoder_convs: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if self.decoder_convs is not None and self.decoder_convs < 1:
+            raise ValueError(f"decoder_convs must be at least 1, got {self.decoder_convs}")
         if not len(self.features) == len(self.strides) == len(self.kernels) >= 2:
             raise ValueError(f"features, strides and kernels need one entry per stage, at least two, got {self}")
         if self.blocks and (len(self.blocks) != len(self.features) or min(self.blocks) < 1):

@@ -46,6 +46,8 @@ class Task:
     batch : int
     configuration : str
         By its name in both tools.
+    changed : tuple of (str, object)
+        Fields of autoseg's stage that are set beside patch and batch.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Task:
     nnunet_patch: tuple[int, ...]
     batch: int
     configuration: str = "2d"
+    changed: tuple[tuple[str, object], ...] = ()
 
 
 TASKS = (
@@ -125,7 +128,7 @@ def prepare(bench: Bench, task: Task, data: Path, seeds: int) -> None:
     plan_file = place.plan_file(task.name, "seed-0")
     if not plan_file.is_file():
         length = {"iterations": ITERATIONS, "iterations_per_epoch": ITERATIONS // EPOCHS}
-        chosen = settings(task.configuration, patch=task.patch, batch=task.batch, **length)
+        chosen = settings(task.configuration, patch=task.patch, batch=task.batch, **length, **dict(task.changed))
         configs = ["--configs", task.configuration]
         bench.autoseg(task.name, "plan", "plan_and_preprocess", *configs, "--gpu", "cpu", "--plan", "seed-0", *chosen)
     plan = load_json(plan_file, Plan)

@@ -81,13 +81,16 @@ def settings(stage: str = "2d", /, **fields: object) -> list[str]:
 
 
 def differences(plan: Plan, nnunet_plans: dict[str, object], configuration: str = "2d") -> list[str]:
-    """What the two nets do not share, a sentence each: stages, features, strides, kernels, convolutions, patch, batch."""
+    """What the two nets do not share, a sentence each: stages, features, strides, kernels, convolutions of both halves, patch, batch."""
     stage: Stage = plan.stages[configuration]
     theirs = nnunet_plans["configurations"][configuration]  # type: ignore[index]
     net = theirs["architecture"]["arch_kwargs"]
     ours = {"features": stage.network.features, "strides": stage.network.strides, "kernels": stage.network.kernels}
-    ours |= {"convolutions": (stage.network.convs,) * len(stage.network.features), "patch": stage.patch, "batch": (stage.batch,)}
-    named = {"features": "features_per_stage", "strides": "strides", "kernels": "kernel_sizes", "convolutions": "n_conv_per_stage"}
+    up = stage.network.convs if stage.network.decoder_convs is None else stage.network.decoder_convs
+    num = len(stage.network.features)
+    ours |= {"convolutions": (stage.network.convs,) * num, "decoder": (up,) * (num - 1), "patch": stage.patch, "batch": (stage.batch,)}
+    named = {"features": "features_per_stage", "strides": "strides", "kernels": "kernel_sizes"}
+    named |= {"convolutions": "n_conv_per_stage", "decoder": "n_conv_per_stage_decoder"}
     other = {name: net[key] for name, key in named.items()} | {"patch": theirs["patch_size"], "batch": [theirs["batch_size"]]}
     return [f"{name}: {ours[name]} and nnU-Net's {_frozen(other[name])}" for name in ours if ours[name] != _frozen(other[name])]
 

@@ -77,8 +77,9 @@ def _of_axes(plan: Plan, stage: Stage) -> Iterator[str]:
 
 
 def _of_network(network: Network) -> Iterator[str]:
-    if len(network.features) > MAX_STAGES or not 1 <= network.convs <= MAX_CONVS:
-        yield f"network: at most {MAX_STAGES} stages of 1 to {MAX_CONVS} convolutions, got {len(network.features)} of {network.convs}"
+    convs = (network.convs, network.decoder_convs or network.convs)
+    if len(network.features) > MAX_STAGES or not 1 <= min(convs) <= max(convs) <= MAX_CONVS:
+        yield f"network: at most {MAX_STAGES} stages of 1 to {MAX_CONVS} convolutions, got {len(network.features)} of {max(convs)}"
     if sum(network.blocks) > MAX_CONVS * MAX_STAGES:
         yield f"network: at most {MAX_CONVS * MAX_STAGES} residual blocks, got {sum(network.blocks)}"
     if any(not 1 <= n <= MAX_FEATURES for n in (*network.features, network.in_channels, network.num_heads)):

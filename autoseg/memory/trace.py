@@ -71,7 +71,9 @@ def step_key(stage: Stage) -> str:
         recipe.ema, recipe.augmentation,
     )  # fmt: skip
     # Only where there are such: keys of plans without them stay as they were.
-    added = (stage.network.kind, recipe.augmentation.transforms)
+    added: tuple[object, ...] = (stage.network.kind, recipe.augmentation.transforms)
+    if stage.network.decoder_convs is not None:
+        added += (stage.network.decoder_convs,)
     text = repr(parts) if added == ("unet", {}) else repr((*parts, *added))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -20,6 +20,7 @@ def nnunet_plans(**changes: Any) -> dict[str, object]:
         "strides": [[1, 1], [2, 2], [2, 2]],
         "kernel_sizes": [[3, 3]] * 3,
         "n_conv_per_stage": [1] * 3,
+        "n_conv_per_stage_decoder": [1] * 2,
     }
     sizes: dict[str, Any] = {"patch_size": [16, 16], "batch_size": 2}
     given = {name: value for name, value in changes.items() if name in sizes}
@@ -40,6 +41,7 @@ def test_equal_nets_do_not_differ() -> None:
         ({"strides": [[1, 1], [2, 2]]}, "strides"),
         ({"kernel_sizes": [[3, 3], [3, 3], [1, 3]]}, "kernels"),
         ({"n_conv_per_stage": [2, 1, 1]}, "convolutions"),
+        ({"n_conv_per_stage_decoder": [2, 1]}, "decoder"),
     ],
 )
 def test_every_difference_is_named(changes: dict[str, Any], named: str) -> None:

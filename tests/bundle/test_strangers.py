@@ -206,6 +206,8 @@ def in_network(**changes: object) -> Callable[[dict[str, Any]], object]:
         (in_network(features=[4, 0]), "must lie in 1 to"),
         (in_network(features=[2**14, 2**14]), "whose net has"),
         (in_network(convs=10**9), "convolutions"),
+        (in_network(decoder_convs=10**9), "convolutions"),
+        (in_network(decoder_convs=0), "decoder_convs must be at least 1"),
         (in_network(features=[4] * 20, strides=[[1, 1]] * 20, kernels=[[3, 3]] * 20), "at most 16 stages"),
         (in_network(strides=[[1, 1], [0, 2]]), "plan.json"),
         (in_network(strides=[[1, 1], [-2, 2]]), "strides"),

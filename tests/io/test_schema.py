@@ -117,4 +117,5 @@ def test_docstrings_are_read_paragraph_by_paragraph() -> None:
     summary, parameters = read_docstring(Stage)
     assert "\n" not in summary
     assert parameters["mirror_swap"].startswith("The class whose place each class takes")
-    assert read_docstring(Network)[1].keys() == {"features", "strides", "kernels", "convs", "blocks", "deep_supervision", "kind"}
+    names = {"features", "strides", "kernels", "convs", "blocks", "deep_supervision", "kind", "decoder_convs"}
+    assert read_docstring(Network)[1].keys() == names

@@ -115,6 +115,12 @@ def test_one_more_saved_activation_raises_the_peak_by_its_bytes(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("device_type", ["cpu", "cuda"])
+def test_a_lighter_decoder_takes_less(device_type: str) -> None:
+    light, plain = (small.stage(network=net_of(convs=2, decoder_convs=n), patch=(64, 64)) for n in (1, None))
+    assert peak(light, device_type=device_type) < peak(plain, device_type=device_type)
+
+
+@pytest.mark.parametrize("device_type", ["cpu", "cuda"])
 def test_unlabelled_pixels_cost_memory(device_type: str) -> None:
     stage = small.stage(network=net_of(num_heads=20), priors=(0.1,) * 20, patch=(128, 128))
     without, with_ignore = (

@@ -59,7 +59,7 @@ def test_the_smallest_input_trains() -> None:
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
 
 
-def plain_unet(net: UNet, x: Tensor, convs: int) -> list[Tensor]:
+def plain_unet(net: UNet, x: Tensor, convs: int, decoder_convs: int) -> list[Tensor]:
     """A U-Net of three stages that pools by 2, in torch's own functions, with the weights of `net`: all scales, finest first."""
     w = dict(net.named_parameters())
 
@@ -69,7 +69,7 @@ def plain_unet(net: UNet, x: Tensor, convs: int) -> list[Tensor]:
         return F.leaky_relu(F.instance_norm(x, weight=w[f"{name}.norm.weight"], bias=w[f"{name}.norm.bias"], eps=1e-5), 0.01)
 
     def stage(name: str, x: Tensor, stride: int) -> Tensor:
-        for i in range(convs):
+        for i in range(convs if name.startswith("encoder") else decoder_convs):
             x = block(f"{name}.{i}", x, stride if i == 0 else 1)
         return x
 
@@ -83,11 +83,15 @@ def plain_unet(net: UNet, x: Tensor, convs: int) -> list[Tensor]:
     return [head(x, w["heads.0.weight"], w["heads.0.bias"])]
 
 
-@pytest.mark.parametrize(("axes", "convs"), [(2, 1), (2, 2), (2, 3), (3, 2)])
-def test_it_is_the_plain_unet(axes: int, convs: int) -> None:
-    net = built(axes, convs=convs)
+@pytest.mark.parametrize(
+    ("axes", "convs", "decoder_convs"), [(2, 1, None), (2, 2, None), (2, 3, None), (3, 2, None), (2, 2, 1), (3, 2, 1), (2, 1, 3)]
+)
+def test_it_is_the_plain_unet(axes: int, convs: int, decoder_convs: int | None) -> None:
+    net = built(axes, convs=convs, decoder_convs=decoder_convs)
+    num = {half: {len(list(stage.children())) for stage in stages} for half, stages in (("down", net.encoder), ("up", net.decoder))}
+    assert num == {"down": {convs}, "up": {decoder_convs or convs}}
     x = torch.randn((2, 1, *(16,) * axes), generator=torch.Generator().manual_seed(1))
-    for ours, plain in zip(net(x), plain_unet(net, x, convs), strict=True):
+    for ours, plain in zip(net(x), plain_unet(net, x, convs, decoder_convs or convs), strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
 
 

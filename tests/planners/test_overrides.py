@@ -10,7 +10,7 @@ import pytest
 from autoseg.budget import GIB, Budget, memory_budget
 from autoseg.errors import PlanError, UsageError
 from autoseg.fingerprint import Fingerprint, Intensity
-from autoseg.memory import training_memory
+from autoseg.memory import step_key, training_memory
 from autoseg.plan import Memory, Network, Normalization, Plan, Stage, contradictions
 from autoseg.planners import Request, make_plan
 from autoseg.planners.overrides import apply_overrides
@@ -170,6 +170,13 @@ def test_a_shallower_net() -> None:
     assert stage.batch == 2  # 5 % of 40 images, found anew
     both = overridden("2d.network.features=8,16", "2d.patch=64,64")
     assert (both.network.features, both.network.multiple, both.patch) == ((8, 16), (2, 2), (64, 64))
+
+
+def test_a_lighter_decoder_is_another_step() -> None:
+    plain, light = overridden(), overridden("2d.network.decoder_convs=1")
+    assert light.network == replace(plain.network, decoder_convs=1)
+    assert step_key(light) != step_key(replace(light, network=plain.network))
+    assert "set by" in light.reasons["network.decoder_convs"]
 
 
 def test_a_net_of_ones_own_takes_patches_that_the_planners_would_not() -> None:
