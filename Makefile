@@ -9,8 +9,8 @@ INSTALLED_TEST := $(VENV)/.installed-test
 
 # Compute capabilities of the GPUs, one word each (8.0); empty without a GPU, or without a driver that answers
 CAPABILITIES := $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -E '^[0-9]+\.[0-9]+$$')
-# torch's default wheels hold code for 7.0 (V100) only below 2.11
-TORCH := $(if $(filter 7.0,$(CAPABILITIES)),constraints-torch-sm70.txt,constraints-torch.txt)
+# torch's default wheels hold code for older GPUs than Turing (7.5; a V100 has 7.0) only in earlier versions
+TORCH := $(if $(filter 5.% 6.% 7.0 7.2,$(CAPABILITIES)),constraints-torch-sm70.txt,constraints-torch.txt)
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --constraint $(TORCH)
 
 DEMO := demo

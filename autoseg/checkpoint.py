@@ -162,6 +162,18 @@ def read_previous_stage(path: Path) -> str | None:
 
 def read_plan(path: Path) -> Plan:
     """The plan that a checkpoint was trained by, from the header alone; FileFormatError if the file is no checkpoint."""
+    return _read_header(path)[0]
+
+
+def read_trained(path: Path) -> tuple[Plan, str]:
+    """The plan and the key of its stage that was trained, from the header alone; FileFormatError if the file is no checkpoint."""
+    plan, stage = _read_header(path)
+    if stage not in plan.stages:
+        raise FileFormatError(f"{path} is damaged or was altered: its plan has no configuration {stage}. {ADVICE}")
+    return plan, stage
+
+
+def _read_header(path: Path) -> tuple[Plan, str]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -169,7 +181,7 @@ def read_plan(path: Path) -> Plan:
         raise FileFormatError(f"{path} is damaged or no checkpoint ({error}). {ADVICE}") from None
     if metadata.get("format") != FORMAT:
         raise FileFormatError(f"{path} is no checkpoint of this version of autoseg ({metadata.get('format', 'no format mark')})")
-    return from_json(metadata.get("plan", ""), Plan, source=f"the plan in {path}")
+    return from_json(metadata.get("plan", ""), Plan, source=f"the plan in {path}"), metadata.get("stage", "")
 
 
 def _plain(value: Tensor) -> Tensor:

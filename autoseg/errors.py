@@ -79,12 +79,17 @@ class DeviceError(AutosegError):
     """A device is absent, this build of torch cannot use it, or its memory ran out where nothing can be repeated."""
 
 
-#: What a plain RuntimeError says when memory ran out: torch's allocator on a CPU (c10/core/impl/alloc_cpu.cpp), the CUDA driver, cuDNN and
-#: cuBLAS, none of which raise torch.OutOfMemoryError.
+#: What a plain RuntimeError says when memory ran out: torch's allocator on a CPU (c10/core/impl/alloc_cpu.cpp), the CUDA runtime and driver
+#: (c10/cuda/driver_api.h), cuDNN before and from version 9 on, and cuBLAS, none of which raise torch.OutOfMemoryError.
 OUT_OF_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+#: What a convolution on CUDA says whose workspaces found no room (Conv_v8.cpp), and just so one that cuDNN cannot compute at all.
+NO_ENGINE = "unable to find an engine"

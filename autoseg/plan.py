@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from autoseg.budget import Budget, Precision
 from autoseg.geometry import Unit
 from autoseg.labels import LabelSpace
-from autoseg.recipe import LOSS_FOR, Recipe
+from autoseg.recipe import LOSS_FOR, Recipe, epoch_length
 
 #: Raised when a field changes its meaning; a plan of another version is refused.
 PLAN_VERSION = 2
@@ -275,6 +275,18 @@ class Plan:
     planner: str = "default"
     overrides: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
+
+
+def length_words(stage: Stage, hours: float | None) -> str:
+    """The length of a stage's training in iterations, as a person says it; `hours`: of the plan's budget.
+
+    Where a planner saw that the time ends the training, epochs are as long as what it leaves asks for: shorter than the schedule's.
+    """
+    text, epoch = f"{stage.iterations:,}", f"{stage.iterations_per_epoch:,} an epoch"
+    if hours is None:
+        return f"{text}, {epoch}"
+    is_seen = stage.iterations_per_epoch < epoch_length(stage.iterations) and "iterations_per_epoch" not in stage.reasons
+    return f"{text}, {'but' if is_seen else 'unless'} the time ends it before; {epoch}"
 
 
 def contradictions(plan: Plan) -> list[str]:

@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from autoseg.augment import Batch
 from autoseg.budget import Precision
-from autoseg.errors import OUT_OF_MEMORY, DeviceError
+from autoseg.errors import NO_ENGINE, OUT_OF_MEMORY, DeviceError
 from autoseg.losses import DeepSupervision
 from autoseg.nets import UNet, build_net
 from autoseg.nets.average import WeightAverage
@@ -132,6 +132,7 @@ def training_step(learner: Learner, batches: Sequence[Batch], reduce: Callable[[
         total = total + loss.detach()
     reduce(learner.net)
     if learner.scaler is not None:
+        _show_in_gradient(learner.net, total)
         learner.scaler.unscale_(learner.optimizer)
     norm = clip_grad_norm_(learner.net.parameters(), learner.clip_norm, foreach=True)
     if learner.scaler is None:
@@ -141,6 +142,12 @@ def training_step(learner: Learner, batches: Sequence[Batch], reduce: Callable[[
     if learner.average is not None:
         learner.average.update()
     return StepResult(loss=total, gradient_norm=norm)
+
+
+def _show_in_gradient(net: nn.Module, loss: Tensor) -> None:
+    """Let a loss that is not finite spoil a gradient, by which alone a scaler tells steps to skip; on the device and without a sync."""
+    gradient = next(p.grad for p in net.parameters() if p.grad is not None)
+    gradient.add_(loss * 0)
 
 
 def _update(learner: Learner) -> None:
@@ -172,7 +179,15 @@ def split_batch(batch: Batch, size: int) -> list[Batch]:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """True if a device, or torch's allocator on a CPU, had no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+    if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
+        return True
+    return NO_ENGINE in str(error) and has_run_out()
+
+
+def has_run_out() -> bool:
+    """True if torch's allocator has refused memory of a GPU in this process, whether or not anybody was told."""
+    # Nothing is known, and nothing was refused, before CUDA is initialized.
+    return any(torch.cuda.memory_stats(index).get("num_ooms", 0) for index in range(torch.cuda.device_count()))
 
 
 def abandon_step(learner: Learner) -> None:

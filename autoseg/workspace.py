@@ -161,7 +161,10 @@ class Workspace:
         if record.is_file():
             folder = Path(record.read_text(encoding="utf-8").strip())
             if folder.is_dir():
-                return folder, f"data set {folder.name} (planned last)"
+                # As -d NAME gives it, where it lies in raw/.
+                named = next((self.raw / name for name in names if (self.raw / name).resolve() == folder.resolve()), folder)
+                return named, f"data set {named.name} (planned last)"
+        self._refuse_missing()
         if not names:
             raise UsageError(f"{self.raw} holds no data set. Put one there, or name a folder: -d PATH.")
         raise UsageError(f"{self.raw} holds several data sets: {', '.join(names)}. Name one: -d {names[0]}.")
@@ -177,8 +180,13 @@ class Workspace:
                     f"-d {given}: the name {path.name} is taken by {self.raw / path.name}, which is another folder; rename one of them."
                 )
             return path, f"data set {path.name} ({path})"
+        self._refuse_missing()
         known = f"known are {', '.join(names)}" if names else f"{self.raw} holds none"
         raise UsageError(f"-d {given}: no such data set in {self.raw} and no such folder; {known}.")
+
+    def _refuse_missing(self) -> None:
+        if not self.root.is_dir():
+            raise UsageError(f"the workspace {self.root} does not exist: name a folder that holds raw/ with -w, or make it.")
 
     def remember(self, folder: Path) -> None:
         """Record which data set was planned last."""

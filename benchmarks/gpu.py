@@ -58,6 +58,12 @@ class Part:
 
 #: In the order in which they run; what one leaves of its time goes to the others.
 PARTS: dict[str, Part] = {
+    "smoke": Part(
+        module="gpu_smoke",
+        share=0.15,
+        says="Whether all of it runs: each optimizer, loss and transform, prediction, memory that runs out, steps without a wait, "
+        "deterministic kernels; beside a CPU's numbers where there are such.",
+    ),
     "dtypes": Part(module="gpu_dtypes", share=0.08, says="What autocast returns, beside the table of `autoseg.memory.casts`."),
     "steps": Part(
         module="gpu_steps",

@@ -248,7 +248,9 @@ def _cap(stage: Stage, context: Context, before: Stage) -> Cap:
     if before.step_s is None:
         return cap
     as_long = max(MIN_BATCH, before.batch * math.prod(before.patch) // math.prod(stage.patch))
-    return cap if cap.batch <= as_long else Cap(as_long, "as many pixels as in a step before, whose time was measured")
+    if cap.batch <= as_long:
+        return cap
+    return Cap(as_long, "a larger one would hold more pixels than the step that was timed for the hours, and take longer")
 
 
 def _check_large(stage: Stage, given: Given, context: Context) -> None:
@@ -280,11 +282,16 @@ def _with_length(stage: Stage, given: Given, context: Context, *, before: Stage)
         return _because(replace(stage, iterations_per_epoch=length), length=set_by(asked), **words)
     if stage.batch == before.batch:
         if before.step_s is not None and stage.step_s is None:
-            words["length"] = "the time ends the training; a step of what was set has not been measured"
+            words["length"] = (
+                "the time ends the training; the steps that the other reasons count are those before --set: a step of what was set has not "
+                "been measured"
+            )
         return _because(stage, **words)
     duration = duration_of(replace(stage, step_s=None), context.fingerprint, context.num_folds, fold_s=None)
     length = stage.iterations_per_epoch if epoch is not None or context.plan.budget.hours is not None else duration.iterations_per_epoch
-    return _because(replace(stage, iterations=duration.iterations, iterations_per_epoch=length), length=duration.reason, **words)
+    by_time = "; the time may end the training before: a step of what was set has not been measured"
+    reason = duration.reason + ("" if context.plan.budget.hours is None else by_time)
+    return _because(replace(stage, iterations=duration.iterations, iterations_per_epoch=length), length=reason, **words)
 
 
 def _by(sizes: Sequence[int]) -> str:

@@ -225,7 +225,7 @@ def batch_cap(num_images: int, image_shape: tuple[int, ...], patch: tuple[int, .
     """5 % of the data set's pixels, 2 at least and 512 at most."""
     share = int(MAX_BATCH_SHARE * num_images * math.prod(image_shape) / math.prod(patch))
     if share < MIN_BATCH:
-        return Cap(MIN_BATCH, f"the least, though 5 % of the data set's pixels allow {share}")
+        return Cap(MIN_BATCH, "the least, which is more than 5 % of the data set's pixels")
     if share > MAX_BATCH:
         return Cap(MAX_BATCH, f"the most, though 5 % of the data set's pixels allow {share}")
     return Cap(share, f"5 % of the data set's pixels allow {share}")

@@ -217,8 +217,7 @@ def _within_time(choice: Choice, start: Stage, task: Task) -> Choice:
     # What a first stage of pictures comes down to shows the whole all the same.
     lower = start.name == "2d_lowres"
     smaller = _without_recomputing(coarser(choice.stage) if lower else smaller_patches(choice.stage), task.tracer)
-    whole = choice.reasons["patch"] if lower else "as large as memory allows"
-    timed = within_time([choice.stage, *smaller], fold_s, measure, cap, whole=whole)
+    timed = within_time([choice.stage, *smaller], fold_s, measure, cap, whole=choice.reasons["patch"])
     stage = _with_spacing_words(timed.stage, start) if lower else timed.stage
     reasons = {**choice.reasons, **timed.reasons}
     if not lower:

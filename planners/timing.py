@@ -41,9 +41,19 @@ def within_time(
     enough = timed_iterations(fold_s, step_s) >= MIN_TIMED_ITERATIONS
     smaller = f"the largest of which at least {MIN_TIMED_ITERATIONS} steps fit" if enough else "the smallest there is"
     first = whole if at == 0 else smaller
-    best, step_s = _batch_within_time(chosen, fold_s, step_s, measure, cap(chosen))
-    batch = f"{best.batch}: the largest that leaves {RICH_ITERATIONS:,} iterations, {MIN_BATCH} at least"
+    most = cap(chosen)
+    best, step_s = _batch_within_time(chosen, fold_s, step_s, measure, most)
+    batch = _batch_words(best.batch, most, timed_iterations(fold_s, step_s))
     return Choice(stage=replace(best, step_s=step_s), reasons={"patch": f"{first}: {steps}", "batch": batch})
+
+
+def _batch_words(batch: int, most: int, left: int) -> str:
+    """Why the batch is not larger; `most` that data and memory allow, and the iterations that are `left` with it."""
+    if left < RICH_ITERATIONS:
+        return f"{batch}: the least; it leaves {left:,} iterations, and a larger one is taken only where it leaves {RICH_ITERATIONS:,}"
+    if 2 * batch > most:
+        return f"{batch}: the data set and the memory do not allow twice as many"
+    return f"{batch}: twice as many would leave fewer than {RICH_ITERATIONS:,} iterations"
 
 
 def _largest_in_time(candidates: Sequence[Stage], fold_s: float, measure: Callable[[Stage], float]) -> int:

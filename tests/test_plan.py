@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autoseg.budget import GIB, GPUS, Budget, Precision, memory_budget, named_gpu, usable_precision
 from autoseg.errors import FileFormatError, UsageError
 from autoseg.io.json_files import from_json, load_json, save_json, to_json
-from autoseg.plan import Plan, contradictions
+from autoseg.plan import Plan, contradictions, length_words
 from autoseg.recipe import NO_AUGMENTATION, Recipe, epoch_length, recipe_for
 from tests import small
 
@@ -231,3 +231,12 @@ def test_short_trainings_get_adamw() -> None:
 @pytest.mark.parametrize(("iterations", "length"), [(1, 1), (39, 1), (400, 10), (10_000, 250), (250_000, 250)])
 def test_epochs(iterations: int, length: int) -> None:
     assert epoch_length(iterations) == length
+
+
+def test_a_length_that_the_time_ends_is_said_to_be_ended_by_it() -> None:
+    stage = small.stage(iterations=10_000, iterations_per_epoch=10)
+    assert length_words(stage, None) == "10,000, 10 an epoch"
+    assert length_words(stage, 0.05) == "10,000, but the time ends it before; 10 an epoch"
+    assert length_words(replace(stage, iterations_per_epoch=250), 9.0) == "10,000, unless the time ends it before; 250 an epoch"
+    by_hand = replace(stage, reasons={"iterations_per_epoch": "set by --set 2d.iterations_per_epoch=10"})
+    assert "unless" in length_words(by_hand, 9.0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -148,6 +149,13 @@ def test_images_of_one_name_spoil_the_submission_alone(overlapping: Predictor, t
     outcome = overlapping.predict_files(cases, tmp_path / "out", dataset=dataset)
     assert outcome.done == ["one/hand", "two/hand"]
     assert "hand.png" in outcome.failures["submission.csv"]
+
+
+def test_each_net_is_asked_whether_cudnn_can_compute_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr("autoseg.infer.nets.warn_of_volumes", lambda *arguments: asked.append(arguments))
+    Predictor.load(plant_run(tmp_path, tiny_plan(OVERLAPPING, num_axes=3), "0", "1"), device="cpu")
+    assert asked == [(3, "fp32", torch.device("cpu"))] * 2
 
 
 def test_several_devices_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

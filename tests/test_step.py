@@ -385,6 +385,37 @@ def test_a_scaler_that_has_unscaled_begins_anew_with_its_scale() -> None:
     training_step(one, [small.batch()])
 
 
+class Infinite(MeanError):
+    """A loss that is not finite, with gradients that are."""
+
+    def forward(self, *arguments: Any) -> Tensor:
+        return super().forward(*arguments) + float("inf")
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lion"])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_loss_that_is_not_finite_updates_nothing_whatever_its_gradient(optimizer: OptimizerName, scaled: bool) -> None:
+    one = learner(small.with_recipe(small.stage(), optimizer=optimizer))
+    one.scaler = torch.amp.GradScaler("cpu", init_scale=8.0) if scaled else None
+    finite = one.loss
+    one.loss = Infinite()  # type: ignore[assignment]
+    before = weights(one)
+    result = training_step(one, [small.batch()])
+    assert float(result.loss) == float("inf")
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(one), strict=True))
+    one.loss = finite
+    training_step(one, [small.batch()])
+    assert not all(torch.equal(a, b) for a, b in zip(before, weights(one), strict=True))
+
+
+def test_a_scaler_leaves_the_gradients_of_a_finite_loss_as_they_are() -> None:
+    one, twin = learner(), learner()
+    one.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    for each in (one, twin):
+        training_step(each, [small.batch()])
+    assert all(torch.equal(a, b) for a, b in zip(gradients(one), gradients(twin), strict=True))
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -392,6 +423,10 @@ def test_a_scaler_that_has_unscaled_begins_anew_with_its_scale() -> None:
         (RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to ..."), True),
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"), True),
+        (RuntimeError("CUDA driver error: out of memory"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), False),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("can't allocate memory for the thread"), False),
         (RuntimeError("expected scalar type Float"), False),
@@ -399,6 +434,20 @@ def test_a_scaler_that_has_unscaled_begins_anew_with_its_scale() -> None:
 )
 def test_out_of_memory_is_recognised(error: RuntimeError, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
+
+
+@pytest.mark.parametrize("found_by", ["GET", "FIND"])
+def test_a_convolution_without_room_for_its_workspace(monkeypatch: pytest.MonkeyPatch, found_by: str) -> None:
+    """cuDNN's search passes over what there is no memory for and ends with these words, as it does on a card that it cannot serve."""
+    error = RuntimeError(f"{found_by} was unable to find an engine to execute this computation")
+    assert not is_out_of_memory(error)
+    refused = [0, 0]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(refused))
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda index: {"num_ooms": refused[index]})
+    assert not is_out_of_memory(error)
+    refused[1] = 3
+    assert is_out_of_memory(error)
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 def test_a_cpus_own_out_of_memory_is_recognised() -> None:

@@ -103,6 +103,7 @@ def test_by_name_and_by_path(tmp_path: Path) -> None:
 def test_unknown_names_list_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"-d C: no such data set in .*raw and no such folder; known are A, B\."):
         workspace(tmp_path, "A", "B").resolve("C")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"-d C: .*raw holds none\."):
         Workspace(root=tmp_path / "empty").resolve("C")
 
@@ -113,3 +114,23 @@ def test_a_name_taken_by_another_folder(tmp_path: Path) -> None:
     other.mkdir(parents=True)
     with pytest.raises(UsageError, match=r"the name A is taken by .*raw/A, which is another folder"):
         place.resolve(str(other))
+
+
+def test_a_workspace_that_is_missing_is_named(tmp_path: Path) -> None:
+    place = Workspace(root=tmp_path / "nowhere")
+    for given in (None, "A"):
+        with pytest.raises(UsageError, match=r"the workspace .*nowhere does not exist"):
+            place.resolve(given)
+    (tmp_path / "elsewhere").mkdir()
+    assert place.resolve(str(tmp_path / "elsewhere"))[0] == tmp_path / "elsewhere"
+
+
+def test_the_one_planned_last_is_named_as_d_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    workspace(tmp_path, "A", "B")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "raw/Linked").symlink_to(tmp_path / "data")
+    place = Workspace(root=Path())
+    for name in ("B", "Linked"):
+        place.remember(Path("raw") / name)
+        assert place.resolve(None) == (Path("raw") / name, f"data set {name} (planned last)")

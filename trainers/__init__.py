@@ -8,6 +8,7 @@ from autoseg.trainers.job import FoldCases, Job, Report
 from autoseg.trainers.launch import train_folds
 from autoseg.trainers.options import TRAINERS, TrainOptions
 from autoseg.trainers.previous import PreviousStage, prepare_previous_stage
+from autoseg.trainers.siblings import check_siblings
 
 __all__ = [
     "TRAINERS",
@@ -18,6 +19,7 @@ __all__ = [
     "PreviousStage",
     "Report",
     "TrainOptions",
+    "check_siblings",
     "prepare_previous_stage",
     "train_folds",
 ]

@@ -10,10 +10,16 @@ import torch
 
 from autoseg.errors import DeviceError
 
-#: How cuBLAS must be told; it reads this when it is first used (NVIDIA, cuBLAS documentation, "Results reproducibility").
+#: How cuBLAS must be told (NVIDIA, cuBLAS documentation, "Results reproducibility"). Both it and torch (aten/src/ATen/Context.cpp) read
+#: this once in a process, when cuBLAS is first used, in whatever mode.
 CUBLAS_VARIABLE, CUBLAS_VALUE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 #: What torch says where it has no such kernel (aten/src/ATen/Context.cpp of torch 2.13): of an operation, and of cuBLAS.
 NO_KERNEL = ("does not have a deterministic implementation", "Deterministic behavior was enabled")
+
+
+def tell_cublas() -> None:
+    """Ask cuBLAS for results that repeat; to be called before anything is computed on a GPU, also by what itself need not repeat."""
+    os.environ.setdefault(CUBLAS_VARIABLE, CUBLAS_VALUE)
 
 
 @contextmanager
@@ -36,7 +42,7 @@ def reproducible(*, wanted: bool, threads: int | None = None) -> Iterator[None]:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark, torch.get_num_threads()
-    os.environ.setdefault(CUBLAS_VARIABLE, CUBLAS_VALUE)
+    tell_cublas()
     torch.use_deterministic_algorithms(True, warn_only=False)
     # It tries kernels and takes the fastest, which is not always the same one.
     torch.backends.cudnn.benchmark = False
@@ -48,7 +54,7 @@ def reproducible(*, wanted: bool, threads: int | None = None) -> Iterator[None]:
             raise
         raise DeviceError(
             f"--deterministic: torch {torch.__version__} has no deterministic kernel for this here: {str(error).partition('. ')[0]}. "
-            "Take another loss, optimizer or device that does without it, or leave --deterministic out (with --restart)."
+            "Take another net, loss, optimizer or device that does without it, or leave --deterministic out (with --restart)."
         ) from error
     finally:
         torch.use_deterministic_algorithms(before[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -26,6 +25,7 @@ from autoseg.trainers.run import RunFolder, TimeSpent
 from autoseg.trainers.sampler import Sampler
 from autoseg.trainers.saver import Saver
 from autoseg.trainers.schedule import learning_rate
+from autoseg.trainers.shortage import Shortage
 from autoseg.trainers.state import FitSettings, snapshot, start_or_resume
 from autoseg.trainers.watch import Watch
 
@@ -71,6 +71,7 @@ class Fit:
         clock.used_s = max(self.progress.used_s, run.time_spent().used_s)
         run.trim_metrics(self.epoch)
         self._readings = Readings()
+        self._shortage = Shortage()
         self._saved_at = self._timed_at = time.monotonic()
         self._pace_s = self._save_s = 0.0
 
@@ -207,7 +208,7 @@ class Fit:
         result = self._attempt(raw)
         while result is None:
             # Only now, after the failed step's exception and all that its frames held are gone.
-            self._halve(len(raw))
+            self._make_room(len(raw))
             result = self._attempt(raw)
         loss = self._readings.follow(result, raw, progress, scaled=self.learner.scaler is not None)
         step_s = time.perf_counter() - begin
@@ -218,7 +219,7 @@ class Fit:
         self.watch.on_step(progress.iteration, loss, self._pace_s)
 
     def _attempt(self, raw: list[RawSample]) -> StepResult | None:
-        """Augment and make a step; None if memory ran out and the batch can be split further."""
+        """Augment and make a step; None if memory ran out and it can be made again, or the batch split further."""
         stage, size = self.settings.stage, self._micro_batch(len(raw))
         try:
             with ExitStack() as idle:
@@ -227,25 +228,22 @@ class Fit:
                 # Until the gradients are there nothing has changed; what comes then is finished, or not begun.
                 return training_step(self.learner, split_batch(batch, size), reduce=lambda net: idle.close())
         except RuntimeError as error:
-            if size == 1 or not is_out_of_memory(error):
+            if not is_out_of_memory(error) or (size == 1 and not self._shortage.is_new(self.progress.iteration)):
                 raise
         return None
 
     def _micro_batch(self, batch: int) -> int:
         return min(batch, self.progress.micro_batch or batch)
 
-    def _halve(self, batch: int) -> None:
-        """Compute the gradients of half as many samples at a time from here on."""
+    def _make_room(self, batch: int) -> None:
+        """After a step that ran out of memory: free what it held, and if it did so again, compute half as many samples at a time."""
         abandon_step(self.learner)
         before = self._micro_batch(batch)
-        self.progress.micro_batch = math.ceil(before / 2)
-        text = (
-            f"memory ran out at iteration {self.progress.iteration} with {before} samples at a time. From here on a step takes its "
-            f"{batch} samples {self.progress.micro_batch} at a time and adds their gradients up: the images and the batch stay the same, "
-            "but Dice in the loss is measured over each part instead of the whole batch, and steps take longer."
-        )
+        size, text = self._shortage.after(self.progress.iteration, before, batch)
         logger.warning("%s", text)
-        self.watch.say(text)
+        if size < before:
+            self.progress.micro_batch = size
+            self.watch.say(text)
 
     def _read_loss(self) -> None:
         """Count the last step's loss, for which it waits for the device."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import torch
 from autoseg.case import Case
 from autoseg.errors import UsageError
 from autoseg.evaluate import Summary, load_summary
+from autoseg.infer.fold_cases import cases_digest
 from autoseg.infer.nets import device_precision
 from autoseg.io.interrupt import Interrupt, listening
 from autoseg.io.locks import Lock, locked
@@ -24,7 +24,7 @@ from autoseg.recipe import epoch_length
 from autoseg.step import Learner
 from autoseg.stopwatch import measure_step
 from autoseg.trainers.clock import Clock
-from autoseg.trainers.determinism import reproducible
+from autoseg.trainers.determinism import reproducible, tell_cublas
 from autoseg.trainers.examined import Examined
 from autoseg.trainers.fit import Fit
 from autoseg.trainers.hours import fold_share_s, no_time, remaining_s, reserve_s
@@ -33,6 +33,7 @@ from autoseg.trainers.live_report import LiveReport
 from autoseg.trainers.options import apply_options
 from autoseg.trainers.run import RunFolder, RunRecord, TimeSpent
 from autoseg.trainers.sampler import Sampler
+from autoseg.trainers.siblings import earlier_plans
 from autoseg.trainers.source import Source, find_source, start_from
 from autoseg.trainers.state import FitSettings, predicting, with_stage
 from autoseg.trainers.trackers import TrackedRun, Trackers, find_tracker
@@ -60,6 +61,8 @@ def train_folds(job: Job, report: Report) -> dict[str, Summary]:
     """
     for name in job.track:
         find_tracker(name)
+    if job.options.deterministic:
+        tell_cublas()
     raw = {case.name for case in job.dataset.train}
     if unknown := sorted(job.plan.stages[job.config].recipe.case_weights.keys() - raw):
         raise UsageError(
@@ -119,7 +122,7 @@ def _train_locked(job: Job, fold: str, report: LiveReport, interrupt: Interrupt,
     share_s = fold_share_s(job, fold)
     with interrupt.at_once():
         record = _record(job, fold, share_s, run)
-    record = run.start(record, restart=job.restart)
+    record = run.start(record, restart=job.restart, earlier=earlier_plans(job))
     if run.summary.is_file():
         summary = load_summary(run.summary)
         run.stop.unlink(missing_ok=True)
@@ -258,13 +261,12 @@ def _record(job: Job, fold: str, share_s: float | None, run: RunFolder) -> RunRe
     if share_s is not None and job.options.iterations_per_epoch is None:
         stage = replace(stage, iterations_per_epoch=epoch_length(expected(stage)))
     cases = job.folds[fold]
-    names = "\n".join([*sorted(cases.train), "", *sorted(cases.val)])
     return RunRecord(
         plan=job.plan.name,
         config=job.config,
         fold=fold,
         fingerprint=job.plan.fingerprint,
-        cases=hashlib.sha256(names.encode()).hexdigest()[:16],
+        cases=cases_digest(cases.train, cases.val),
         options=job.options,
         planned=planned,
         stage=stage,

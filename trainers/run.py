@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from autoseg.errors import RunError
+from autoseg.errors import FileFormatError, RunError
 from autoseg.io.atomic import remove_leftovers, write_text
 from autoseg.io.json_files import adapter, load_json, save_json
-from autoseg.plan import Stage
+from autoseg.plan import Plan, Stage
 from autoseg.trainers.options import TrainOptions
 from autoseg.trainers.source import Source
 from autoseg.workspace import CHECKPOINT, LOCK, METRICS, PROBABILITIES, RUN_RECORD, SUMMARY, TIME_SPENT, VALIDATION
@@ -27,6 +29,8 @@ MEANINGS = {
     "previous": "the nets of the stage before",
     "source": "the checkpoint of --from",
 }
+#: Those that no command can give again.
+OF_DATA = ("fingerprint", "cases", "previous")
 #: Options that no plan has a value for.
 WITHOUT_PLAN = {"patience", "ema"}
 #: A value that is longer is cut in the list of differences.
@@ -144,8 +148,16 @@ class RunFolder:
         """True if a run has begun here, with a checkpoint to continue from."""
         return (self.path / RUN_RECORD).is_file() and self.last.is_file()
 
-    def start(self, record: RunRecord, *, restart: bool) -> RunRecord:
+    def start(self, record: RunRecord, *, restart: bool, earlier: Sequence[Path] = ()) -> RunRecord:
         """Claim the folder for this run, and give the record that holds: the one that is there, if it is the same run.
+
+        Parameters
+        ----------
+        record : RunRecord
+        restart : bool
+            Discard what is there.
+        earlier : sequence of Path
+            Plans that were set aside: one of them may be the run's.
 
         Raises
         ------
@@ -171,14 +183,25 @@ class RunFolder:
                         "--restart trains this fold anew behind the nets that are there now."
                     )
                 raise RunError(
-                    f"{self.path} holds a run with other settings (there -> now):\n{listing}\n"
-                    "Give the settings of that run to continue it. To keep it beside a new one, make another plan (--plan NAME); "
-                    "--restart discards it and begins anew."
+                    f"{self.path} holds a run with other settings (there -> now):\n{listing}\n{self._advice(found, there, earlier)}"
                 )
             # What was derived from measurements when the run began holds for all of it.
             record = replace(record, stage=there.stage, source=there.source, ended=there.ended, threads=there.threads)
         save_json(file, record)
         return record
+
+    def _advice(self, found: Sequence[str], there: RunRecord, earlier: Sequence[Path]) -> str:
+        """What to do about differences; data and plans are no options that could be given again."""
+        anew = "--restart discards it and begins anew."
+        first = ""
+        if any(line.startswith(tuple(f"{MEANINGS[name]}:" for name in OF_DATA)) for line in found):
+            anew = "--restart discards it and begins anew on what is there now."
+        elif not any(line.startswith("planned.") for line in found):
+            first = "Give the settings of that run to continue it. "
+        elif (plan := restoring_plan(earlier, there)) is not None:
+            first = f"{plan} is its plan: copied to plans/{there.plan}.json it continues the run. "
+        keep = f"To keep it beside a new one, make another plan (--plan NAME); --from {shlex.quote(str(self.path))} takes its weights."
+        return f"{first}{keep} {anew}"
 
     def remove_leftovers(self) -> None:
         """Delete what a process that ended in the middle of writing left; only while this one has the lock."""
@@ -228,6 +251,19 @@ class RunFolder:
             return
         kept = [line for line in file.read_text(encoding="utf-8").splitlines() if _epoch_of(line) < epoch]
         write_text(file, "".join(f"{line}\n" for line in kept))
+
+
+def restoring_plan(earlier: Sequence[Path], there: RunRecord) -> Path | None:
+    """The first of these plans by which a run was planned, so that it goes on with it; None if there is none."""
+    for file in earlier:
+        try:
+            plan = load_json(file, Plan)
+        except FileFormatError:
+            continue
+        planned = plan.stages.get(there.config)
+        if planned is not None and plan.fingerprint == there.fingerprint and not differences(there, replace(there, planned=planned)):
+            return file
+    return None
 
 
 def _epoch_of(line: str) -> float:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from autoseg.evaluate import TABLE, CaseScores, Summary, evaluate_case, measure_
 from autoseg.infer.case import Model, segment
 from autoseg.infer.export import write_case_probabilities, write_segmentation
 from autoseg.infer.nets import plan_window
+from autoseg.infer.parts import Parts
 from autoseg.infer.segmentation import Segmentation
 from autoseg.io.truth import read_truth
 from autoseg.metrics.measure import Rules
@@ -43,6 +44,8 @@ class Exam:
         In a cascade opened with the previous stage's channels.
     cases : tuple of Case
     device : torch.device
+    parts : Parts
+        How many tiles there is memory for at a time.
     """
 
     dataset: Dataset
@@ -51,10 +54,13 @@ class Exam:
     store: PreparedStore
     cases: tuple[Case, ...]
     device: torch.device
+    parts: Parts = field(default_factory=Parts)
 
     def model(self, net: UNet, *, tta: bool) -> Model:
         """The net behind the window that prediction uses."""
-        return Model(labels=self.plan.labels, nets=(net,), window=plan_window(self.plan, self.stage, self.device, tta=tta))
+        return Model(
+            labels=self.plan.labels, nets=(net,), window=plan_window(self.plan, self.stage, self.device, tta=tta), parts=self.parts
+        )
 
 
 def predict_stored(exam: Exam, model: Model, case: Case, *, probabilities: bool = False) -> Segmentation:

@@ -10,6 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from autoseg.augment.pinned import to_device
+
 
 class Statistics(Protocol):
     """Anything that says how channels are normalised, such as preprocess.PreparedMeta."""
@@ -73,7 +75,7 @@ class Intensity:
         """Normalise a float32 Tensor (N, C, ...)."""
 
         def column(values: tuple[float, ...]) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32).to(x.device, non_blocking=True).reshape(1, -1, *[1] * (x.ndim - 2))
+            return to_device(torch.tensor(values, dtype=torch.float32), x.device).reshape(1, -1, *[1] * (x.ndim - 2))
 
         if self.clips:
             x = torch.minimum(torch.maximum(x, column(self.lower)), column(self.upper))

@@ -20,6 +20,7 @@ from torch import Tensor
 from autoseg.augment.draws import SampleDraw
 from autoseg.augment.intensity import augment_intensity_
 from autoseg.augment.normalization import Intensity
+from autoseg.augment.pinned import to_device
 from autoseg.augment.previous import previous_channels
 from autoseg.augment.warp import flip_and_warp
 
@@ -95,23 +96,23 @@ def make_batch(samples: Sequence[RawSample], patch: tuple[int, ...], *, device: 
         _fill(sample, image_out[:num], codes_out)
         augment_intensity_(image_out[:num], sample.draw, sample.intensity)
         if sample.previous is not None:
-            stored = _transferable(sample.previous, device).to(device, non_blocking=True)
+            stored = to_device(_transferable(sample.previous), device)
             previous_channels(stored, sample.draw, patch, sample.centre, swap=swap, out=image_out[num:])
     table, ignore = _tables(samples, swap)
     has_ignored = bool(ignore.any())
     return Batch(
         images=images,
         codes=codes,
-        table=torch.from_numpy(table).to(device, non_blocking=True),
-        ignore=torch.from_numpy(ignore).to(device, non_blocking=True) if has_ignored else None,
+        table=to_device(torch.from_numpy(table), device),
+        ignore=to_device(torch.from_numpy(ignore), device) if has_ignored else None,
     )
 
 
 def _fill(sample: RawSample, image_out: Tensor, codes_out: Tensor) -> None:
     """Move a sample to the device and into its places in the batch, warped, flipped and clipped, in the stored units."""
     device = image_out.device
-    image = _transferable(sample.image, device).to(device, non_blocking=True)
-    codes = _transferable(sample.codes, device).to(device, non_blocking=True)
+    image = to_device(_transferable(sample.image), device)
+    codes = to_device(_transferable(sample.codes), device)
     if sample.draw.is_warped:
         image = image.to(torch.float32, copy=sample.intensity.clips)
         # Before pixels are mixed: what lies outside the limits is no grey value.
@@ -121,15 +122,13 @@ def _fill(sample: RawSample, image_out: Tensor, codes_out: Tensor) -> None:
         sample.intensity.clip_(image_out)
 
 
-def _transferable(array: NDArray[Any], device: torch.device) -> Tensor:
+def _transferable(array: NDArray[Any]) -> Tensor:
     # torch computes little with unsigned integers above 8 bit; int32 holds uint16. The narrow dtypes travel as they are.
     if array.dtype == np.uint16:
         array = array.astype(np.int32)
     elif array.dtype == np.uint32 or array.dtype.kind not in "iuf":
         array = array.astype(np.float64 if array.dtype == np.uint32 else np.float32)
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    # From other memory a GPU copies only when it has done all that was asked of it before, and the host would wait for that.
-    return tensor.pin_memory() if device.type == "cuda" else tensor
+    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def _tables(samples: Sequence[RawSample], swap: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from autoseg.augment.bspline import spline_matrix
 from autoseg.augment.draws import SampleDraw
+from autoseg.augment.pinned import to_device
 
 #: Pixels that are warped at a time: their positions and indices stay in a processor's cache and in memory that is there already (a fresh
 #: 4 MB costs 2 ms of page faults on a CPU); a GPU gets few enough kernels.
@@ -127,7 +128,7 @@ def source_positions(
     """
     axes = len(patch)
     matrix = np.eye(axes) if draw.matrix is None else draw.matrix
-    lines = [_to_device(_grid_line(draw, axis, size), device) for axis, size in enumerate(patch)]
+    lines = [_sent(_grid_line(draw, axis, size), device) for axis, size in enumerate(patch)]
     deform = None if draw.elastic is None else _Deformation(draw.elastic, patch, draw.flips, device)
     step = max(1, STRIP_PIXELS // math.prod(patch[1:]))
     for start in _strips(patch[0], step):
@@ -163,9 +164,9 @@ def _strips(length: int, step: int) -> Sequence[int]:
     return [*starts[:2], *starts[2:][-1:]] if _FEW.get() else starts
 
 
-def _to_device(array: NDArray[np.float64], device: torch.device) -> Tensor:
-    """A small array in fp32 on the device; nobody waits for what the device has still to do."""
-    return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device, non_blocking=True)
+def _sent(array: NDArray[np.float64], device: torch.device) -> Tensor:
+    """A small array in fp32 on the device."""
+    return to_device(torch.from_numpy(np.ascontiguousarray(array, np.float32)), device)
 
 
 def sampling_grid(positions: Tensor, box: Sequence[int]) -> Tensor:
@@ -197,11 +198,11 @@ class _Deformation:
     """The elastic shift of each pixel: control points through the splines' weights, axis by axis."""
 
     def __init__(self, elastic: NDArray[np.float64], patch: tuple[int, ...], flips: tuple[int, ...], device: torch.device) -> None:
-        field = _to_device(_control_points(elastic, patch), device)
+        field = _sent(_control_points(elastic, patch), device)
         self._weights = []
         for axis, size in enumerate(patch):
             weights = spline_matrix(size, elastic.shape[axis + 1] - 3)
-            self._weights.append(_to_device(weights[::-1] if axis in flips else weights, device))
+            self._weights.append(_sent(weights[::-1] if axis in flips else weights, device))
         self._field = field
 
     def rows(self, rows: slice) -> Tensor:

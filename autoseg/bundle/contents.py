@@ -13,6 +13,7 @@ from autoseg.checkpoint import Checkpoint, load_checkpoint, read_previous_stage
 from autoseg.errors import FileFormatError
 from autoseg.evaluate.calibration import read_calibration
 from autoseg.evaluate.summary import Scores, load_summary
+from autoseg.infer.alike import check_alike
 from autoseg.infer.folds import Choice
 from autoseg.infer.load import find_previous
 from autoseg.infer.record import checksum
@@ -80,6 +81,8 @@ def read_checkpoints(choice: Choice) -> Iterator[tuple[TrainedStage, str, Checkp
     """
     stage = TrainedStage(run=choice.run, folds=choice.folds, total=choice.total)
     while True:
+        # A bundle has one plan for all nets of a stage.
+        check_alike(stage.folds.values())
         sums: dict[Path, tuple[str, ...]] = {}
         previous = None
         for fold, path in stage.folds.items():

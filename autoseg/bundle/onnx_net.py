@@ -43,7 +43,7 @@ class OnnxNet(nn.Module):
     Raises
     ------
     UsageError
-        If onnxruntime is missing, or was built without the device.
+        If onnxruntime is missing, was built without the device, or cannot load the libraries for it.
     ValueError
         If the file is damaged or of another form than `onnx_export` writes.
     """
@@ -62,6 +62,12 @@ class OnnxNet(nn.Module):
             self.session = runtime.InferenceSession(data, options, providers=[place])
         except Exception as error:  # onnxruntime's own kinds have no common base
             raise ValueError(f"onnxruntime cannot load it ({str(error).splitlines()[0][:200]})") from None
+        if provider not in self.session.get_providers():
+            # What is built in is listed as available; what cannot be loaded is left out of the session without an error.
+            raise UsageError(
+                f"this onnxruntime could not load the libraries for {device} and would compute on the processor: install an "
+                "onnxruntime-gpu for the CUDA and the cuDNN that are here, or say --device cpu."
+            )
         names = [value.name for value in (*self.session.get_inputs(), *self.session.get_outputs())]
         if names != [INPUT, OUTPUT]:
             raise ValueError(f"it must take {INPUT} and give {OUTPUT}, and has {', '.join(names)[:200]}")

@@ -11,7 +11,7 @@ import click
 
 from autoseg import __version__
 from autoseg.cli.group import LazyGroup
-from autoseg.errors import OUT_OF_MEMORY, AutosegError
+from autoseg.errors import AutosegError
 from autoseg.io.interrupt import NOTHING_LOST, listening
 
 EPILOG = """\b
@@ -56,6 +56,8 @@ NO_MEMORY_LEFT = (
 )
 
 
+#: Set where the shell asks what it may offer at the tab key.
+COMPLETES = "_AUTOSEG_COMPLETE"
 #: How often one of torch's threads looks for work before it sleeps, see `share_cores`.
 SPINS = "3000"
 
@@ -81,6 +83,8 @@ def main() -> None:
     # Typed before the command or, as one does after an error, at the end of the line.
     debug = "--debug" in sys.argv[1:]
     share_cores()
+    if COMPLETES in os.environ:
+        from autoseg.cli import completion  # noqa: F401 - makes its way of quoting known
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     asked = 0
     try:
@@ -112,11 +116,19 @@ def main() -> None:
         click.echo(f"Error: {describe_os_error(error)}", err=True)
         sys.exit(2)
     except RuntimeError as error:
-        # torch's OutOfMemoryError by its name: torch is not imported here.
-        if debug or not (type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in OUT_OF_MEMORY)):
+        if debug or not ran_out_of_memory(error):
             raise
         click.echo(f"Error: {NO_MEMORY_LEFT}", err=True)
         sys.exit(2)
+
+
+def ran_out_of_memory(error: RuntimeError) -> bool:
+    """`step.is_out_of_memory` where torch is at work; it is not imported for the sake of an error that is not its own."""
+    if "torch" not in sys.modules:
+        return False
+    from autoseg.step import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def describe_os_error(error: OSError) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The exit code of a data set with problems; 2 stays for a command that could not be carried out.
 PROBLEMS = 1
+#: Names of classes that are printed; the rest are counted.
+CLASSES_SHOWN = 10
 
 EPILOG = """\b
 Examples:
@@ -81,6 +83,8 @@ def command(
     problems = [*checked.problems, *wrong]
     if not problems:
         click.echo("No problems.")
+        if not place.plan_files(raw.name):
+            click.echo(f"Next: autoseg plan_and_preprocess{place.fewest_options(folder)}")
         return
     say_problems(problems)
     click.echo("Nothing was changed. Mend or remove these files and check again.")
@@ -96,6 +100,8 @@ def say_problems(problems: Sequence[str]) -> None:
 
 def say_seen(raw: Dataset, checked: Checked) -> None:
     """What was looked at."""
+    from autoseg.evaluate.predictions import some_of
+
     seen, num_train = checked.seen, len(raw.train)
     files, bytes_ = sum(one.num_files for one in seen), sum(one.num_bytes for one in seen)
     click.echo(f"Looked at {count(num_train, 'training case')} and {count(len(raw.test), 'test case')} in the layout {raw.layout}:")
@@ -107,6 +113,7 @@ def say_seen(raw: Dataset, checked: Checked) -> None:
     kinds = Counter(case.truth.kind for case in raw.train if case.truth is not None)
     said = ", ".join(f"{kind} of {count(number, 'case')}" for kind, number in kinds.items())
     click.echo(f"  Labels: {said or 'none'}; classes: {len(raw.classes)}")
+    click.echo(f"  Classes: {some_of(raw.classes, CLASSES_SHOWN)}")
     groups = {case.group for case in raw.train if case.group is not None}
     if groups:
         click.echo(f"  Groups that no fold may split (persons): {len(groups)}")

@@ -38,6 +38,7 @@ Examples:
 def command(dataset: str | None, workspace: Path, prepared: bool, probabilities: bool, dry_run: bool, yes: bool) -> None:
     """Free disk space: delete what can be made again, after saying how much. Raw data, nets, scores and predictions stay."""
     place, folder = choose_dataset(workspace, dataset, results_suffice=True)
+    _refuse_unknown(place, folder, dataset)
 
     from autoseg.standing import CHEAP, look
 
@@ -57,6 +58,14 @@ def command(dataset: str | None, workspace: Path, prepared: bool, probabilities:
         for one in going:
             one.remove()
     click.echo(f"{total} freed.")
+
+
+def _refuse_unknown(place: Workspace, folder: Path, given: str | None) -> None:
+    """UsageError unless this workspace holds something of the data set: a folder that is named by mistake would be found clean."""
+    made = (place.preprocessed(folder.name), place.results(folder.name))
+    if not folder.name or (folder.name not in place.raw_names() and not any(path.is_dir() for path in made)):
+        known = ", ".join(place.raw_names()) or "none"
+        raise UsageError(f"-d {given}: nothing in this workspace was made from {folder}. Data sets in {place.raw}: {known}.")
 
 
 def _say(standing: Standing, asked: list[str]) -> list[Removable]:
@@ -91,7 +100,7 @@ def _alone(place: Workspace, folder: Path, going: list[Removable]) -> Iterator[N
     with ExitStack() as held:
         held.enter_context(locked(place.preprocessed(folder.name) / LOCK, "planned, prepared or cleaned"))
         for store in stores:
-            held.enter_context(remaking(store))
+            held.enter_context(remaking(store, "which are to be deleted"))
         # Looked at once more: what began before the locks were held is seen now, what begins later sees the locks.
         _refuse_while_running(look(place, folder.name, folder, raw=False))
         yield

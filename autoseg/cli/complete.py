@@ -40,6 +40,22 @@ def folds(context: click.Context, parameter: click.Parameter, incomplete: str) -
     return [name for name in names if name.startswith(incomplete)]
 
 
+#: Names in `infer.formats.FORMATS`, which takes too long to import between two keys.
+FORMATS = ("masks", "map", "rle", "polygons", "coco", "probabilities", "npz", "overlay")
+
+
+def formats(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Formats of predictions, behind those that are typed already."""
+    before, comma, begun = incomplete.rpartition(",")
+    taken = before.split(",")
+    return [f"{before}{comma}{name}" for name in FORMATS if name.startswith(begun) and name not in taken]
+
+
+def devices(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The processor and the first GPU; a number behind a colon is soon typed."""
+    return [name for name in ("cpu", "cuda") if name.startswith(incomplete)]
+
+
 def _place(context: click.Context) -> Workspace:
     return Workspace(root=Path(context.params.get("workspace") or "."))
 

@@ -39,6 +39,7 @@ def command() -> None:
 def make(workspace: Path, people: int, size: int, seed: int, workers: int) -> None:
     """Write DIR/raw/HandBone, and the truth of its test images to DIR/truth/HandBone."""
     from autoseg.demo import write_phantom
+    from autoseg.workspace import Workspace
 
     try:
         with Bar("Drawing hands", "image") as bar:
@@ -46,6 +47,7 @@ def make(workspace: Path, people: int, size: int, seed: int, workers: int) -> No
     except ValueError as error:
         raise UsageError(str(error)) from None
     click.echo(f"{files.num_train} training and {files.num_test} test images of {size} x {size} are in {files.raw}")
+    click.echo(f"Next: autoseg check{Workspace(root=workspace).fewest_options(files.raw)}")
 
 
 @command.command(name="score", short_help="Dice per class of the test images.", epilog=EPILOG)

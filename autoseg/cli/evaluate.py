@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import click
 from autoseg.cli.options import choose_dataset, dataset_option, read_raw, workspace_option
 from autoseg.cli.progress import Bar, count
 from autoseg.errors import UsageError
-from autoseg.workspace import RUN_RECORD, SUMMARY, VALIDATION, fold_of
+from autoseg.workspace import PREDICTIONS, RUN_RECORD, SUMMARY, VALIDATION, fold_of
 
 if TYPE_CHECKING:
     from autoseg.case import Case, Dataset
@@ -65,7 +66,7 @@ def command(
     from autoseg.fingerprint.hardware import count_cores
     from autoseg.metrics.measure import Rules
 
-    predictions, is_validation = find(pred)
+    predictions, is_validation = find(pred, workspace)
     place, raw = find_truth(workspace, dataset, truth, predictions)
     cases = choose_truth(raw, predictions, validation=is_validation and truth is None)
     cases = grouped(place, raw, cases)
@@ -93,17 +94,30 @@ def output_folder(pred: Path, output: Path | None) -> Path:
     return output
 
 
-def find(pred: Path) -> tuple[list[Prediction], bool]:
+def find(pred: Path, workspace: Path = Path()) -> tuple[list[Prediction], bool]:
     """The predictions in a folder, and whether they are a run's validation; UsageError if there are none."""
     from autoseg.evaluate.predictions import find_predictions, find_validation
+    from autoseg.infer.folds import find_runs
 
     if not pred.is_dir():
-        raise UsageError(f"{pred}: there is no such folder of predictions.")
+        there = [place / PREDICTIONS / pred.name for place in (workspace / "results").glob("*")]
+        raise UsageError(f"{pred}: there is no such folder of predictions{_or(there)}.")
     if validation := find_validation(pred):
         return validation, True
     if found := find_predictions(pred, fold=_fold_around(pred)):
         return found, bool(_fold_around(pred))
-    raise UsageError(f"{pred} holds no predictions: neither CASE/CLASS.png (masks) nor CASE.png or CASE.nii.gz (maps), nor a run's folds.")
+    below = [*find_runs(pred), *sorted((pred / PREDICTIONS).glob("*"))]
+    raise UsageError(
+        f"{pred} holds no predictions: neither CASE/CLASS.png (masks) nor CASE.png or CASE.nii.gz (maps), nor a run's folds{_or(below)}."
+    )
+
+
+def _or(folders: Sequence[Path]) -> str:
+    """The folders that may have been meant, of those that are there."""
+    from autoseg.evaluate.predictions import some_of
+
+    there = [str(folder) for folder in folders if folder.is_dir()]
+    return f"; there {'is' if len(there) == 1 else 'are'} {some_of(there)}" if there else ""
 
 
 def _fold_around(pred: Path) -> str:

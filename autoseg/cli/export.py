@@ -56,6 +56,7 @@ def command(
     """Write trained nets as one file that predicts anywhere."""
     place, folder = choose_dataset(workspace, dataset, results_suffice=True)
     from autoseg.cli.selected import choose_selected
+    from autoseg.infer.alike import check_alike
     from autoseg.infer.folds import Choice
 
     asked = {"--plan": plan_name, "--config": config, "--trainer": trainer, "--folds": folds, "--no-selection": no_selection or None}
@@ -68,6 +69,8 @@ def command(
             _export_bundle(choice, output or Path(f"{folder.name}.zip"), overwrite=overwrite)
         return
     choice = choice or choose(place, folder.name, plan_name, config, trainer, ensemble=folds is None, folds=folds)
+    # Before calibrating, which may take long.
+    check_alike(choice.folds.values())
     click.echo(f"Exporting {choice.run.name}, {choice.note}")
     if folds is None:
         calibrate_first(choice, tta=True)

@@ -99,7 +99,7 @@ def _gpus() -> Iterator[dict[str, Any]]:
 
     from autoseg.errors import DeviceError
     from autoseg.fingerprint.hardware import gpu_budget, hardware
-    from autoseg.infer.devices import check_cuda
+    from autoseg.infer.devices import check_cuda, note_on_volumes
 
     for index, gpu in enumerate(hardware().gpus):
         device = torch.device("cuda", index)
@@ -108,18 +108,22 @@ def _gpus() -> Iterator[dict[str, Any]]:
             problem = ""
         except DeviceError as error:
             problem = str(error)
+        precision = gpu_budget(gpu).precision
         yield {
             "device": str(device), "name": gpu.name, "memory_bytes": gpu.memory_bytes,
-            "capability": ".".join(map(str, gpu.capability)), "precision": gpu_budget(gpu).precision, "problem": problem,
+            "capability": ".".join(map(str, gpu.capability)), "precision": precision, "problem": problem,
+            "note": note_on_volumes(3, precision, gpu.capability),
         }  # fmt: skip
 
 
 def _processor() -> dict[str, Any]:
     from autoseg.fingerprint.hardware import cpu_budget
+    from autoseg.infer.devices import is_gpu_unseen, why_no_gpu
 
     budget = cpu_budget()
     name = platform.processor() or platform.machine()
-    return {"device": "cpu", "name": name, "memory_bytes": budget.memory_bytes, "precision": budget.precision, "problem": ""}
+    why = f"{why_no_gpu()}." if is_gpu_unseen() else ""
+    return {"device": "cpu", "name": name, "memory_bytes": budget.memory_bytes, "precision": budget.precision, "problem": "", "note": why}
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
@@ -144,3 +148,5 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     for device in found["devices"]:
         if device["problem"]:
             yield f"{device['device']} cannot be used: {device['problem']}"
+        if device["note"]:
+            yield f"{device['device']}: {device['note']}"

@@ -21,6 +21,7 @@ from autoseg.cli.options import (
     workspace_option,
 )
 from autoseg.cli.progress import Bar, duration, size
+from autoseg.cli.replaced import cut_off
 from autoseg.cli.splits import grouped, made_splits
 from autoseg.errors import UsageError
 from autoseg.workspace import LOCK
@@ -108,6 +109,8 @@ def command(
             check_config(name)
     overrides = tuple(setting.text for setting in parse_settings(overrides))
     place, folder = choose_dataset(workspace, dataset)
+    if (known := place.plan_file(folder.name, plan_name)).is_file():
+        load_plan(known)  # one that cannot be read is met before minutes are spent
     asked = (gpu, gpu_memory, hours)
     budget = shipped_budget(plan_name, *asked, configs) if plan_name in shipped() else choose_budget(*asked)
     raw, group_regex, regrouped = grouped(place, read_raw(place, folder), group_regex)
@@ -150,20 +153,48 @@ def _split(configs: str | None) -> tuple[str, ...]:
 def choose_budget(gpu: str | None, gpu_memory: float | None, hours: float | None) -> Budget:
     """The budget that --gpu and --gpu-memory mean."""
     from autoseg.budget import DEFAULT_GPU, memory_budget, named_gpu
-    from autoseg.fingerprint.hardware import cpu_budget, detect_budget
+    from autoseg.fingerprint.hardware import cpu_budget, gpu_budget, smallest_gpu
 
     if gpu is not None and gpu_memory is not None:
         raise UsageError("--gpu and --gpu-memory exclude each other; give one of them.")
     if gpu_memory is not None:
         return memory_budget(gpu_memory, hours=hours)
     if gpu is None:
-        found = detect_budget(hours)
+        found = smallest_gpu()
         if found is not None:
-            click.echo(f"Planning for this machine's GPU: {found.name}, {found.memory_bytes / GIB:.1f} GiB")
-            return found
-        click.echo(f"No GPU here: planning for {DEFAULT_GPU}. --gpu cpu plans for this machine's processor instead.")
+            index, at_hand = found
+            click.echo(f"Planning for this machine's GPU: {at_hand.name}, {at_hand.memory_bytes / GIB:.1f} GiB")
+            check_at_hand(index, hours)
+            return gpu_budget(at_hand, hours)
+        say_no_gpu(DEFAULT_GPU)
         return named_gpu(DEFAULT_GPU, hours=hours)
     return cpu_budget(hours) if gpu.lower() == "cpu" else named_gpu(gpu, hours=hours)
+
+
+def check_at_hand(index: int, hours: float | None) -> None:
+    """Say at once if this machine's GPU cannot be used; DeviceError if steps are to be timed on it."""
+    import torch
+
+    from autoseg.errors import DeviceError
+    from autoseg.infer.devices import check_cuda
+
+    try:
+        check_cuda(torch.device("cuda", index))
+    except DeviceError as error:
+        if hours is not None:
+            raise
+        click.echo(f"  Warning: the plan is made, but this GPU cannot train it: {error}")
+
+
+def say_no_gpu(planned: str) -> None:
+    """What is planned for instead, and why torch finds no GPU if there may be one."""
+    from autoseg.infer.devices import is_gpu_unseen, why_no_gpu
+
+    here = "No GPU here"
+    if is_gpu_unseen():
+        click.echo(f"  Warning: {why_no_gpu()}.")
+        here = "No GPU that torch can use"
+    click.echo(f"{here}: planning for {planned}. --gpu cpu plans for this machine's processor instead.")
 
 
 def shipped_budget(name: str, *given: object) -> Budget:
@@ -252,7 +283,7 @@ def planned(
             return known
     plan = made_plan(fingerprint, budget, splits, name=name, configs=configs, planner=planner)
     plan = apply_overrides(plan, overrides, fingerprint, num_folds=len(splits.folds)) if overrides else plan
-    replaces = "" if known is None else set_aside(file, known, plan)
+    replaces = "" if known is None else set_aside(file, known, plan) + cut_off(place, known, plan)
     save_json(file, plan)
     show(plan)
     click.echo(f"  Plan: {file}{replaces}")
@@ -314,15 +345,26 @@ def set_aside(file: Path, known: Plan, plan: Plan) -> str:
 
 
 def device_at_hand(budget: Budget) -> torch.device | None:
-    """The device that a budget stands for, if it is in this machine: the processor, or a GPU of that name."""
+    """The device that a budget stands for, if it is in this machine: the processor, or the GPU that the budget was taken from.
+
+    Raises
+    ------
+    DeviceError
+        If it is that GPU, and this build of torch cannot use it.
+    """
     import torch
 
-    from autoseg.fingerprint.hardware import detect_budget
+    from autoseg.fingerprint.hardware import smallest_gpu
+    from autoseg.infer.devices import check_cuda
 
     if budget.kind == "cpu":
         return torch.device("cpu")
-    found = detect_budget()
-    return torch.device("cuda") if found is not None and found.name == budget.name else None
+    found = smallest_gpu()
+    if found is None or found[1].name != budget.name:
+        return None
+    device = torch.device("cuda", found[0])
+    check_cuda(device)
+    return device
 
 
 def show(plan: Plan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -54,10 +55,13 @@ Examples:
 @click.option("--plan", "plan_name", metavar="NAME", shell_complete=complete.plans, help="Plan, if several are trained.")
 @click.option("--trainer", metavar="NAME", help="Trainer, if several are trained.")
 @click.option(
-    "--device", metavar="DEVICE", help="cpu, cuda, cuda:1; cuda:0,1 shares the images out.  [default: the first GPU, else the CPU]"
+    "--device",
+    metavar="DEVICE",
+    shell_complete=complete.devices,
+    help="cpu, cuda, cuda:1; cuda:0,1 shares the images out.  [default: the first GPU, else the CPU]",
 )
 @click.option("--engine", type=click.Choice(("torch", "onnx")), help="What computes; onnx: onnxruntime, fp32.  [default: torch]")
-@click.option("--format", "format_text", metavar="NAMES", help=FORMAT_HELP)
+@click.option("--format", "format_text", metavar="NAMES", shell_complete=complete.formats, help=FORMAT_HELP)
 @click.option("--part", "part_text", metavar="K/N", help="Only every N-th image, from the K-th on: for job arrays.")
 @click.option("--overwrite", is_flag=True, help="Predict finished cases again.")
 @workspace_option
@@ -137,7 +141,17 @@ def command(
     code = conclude(outcome, out, len(cases) if part else 0, model)
     if place is not None and folder is not None and out.resolve().is_relative_to(place.predictions(folder.name).resolve()):
         make_after(place, folder)
+        if raw is not None and source is None and part is None and not code:
+            say_next(place, raw, out)
     context.exit(code)
+
+
+def say_next(place: Workspace, raw: Dataset, out: Path) -> None:
+    """How the predictions of a data set's test images are scored, if their truth is there."""
+    if any(case.truth is not None for case in raw.test):
+        click.echo(f"Next: autoseg evaluate {shlex.quote(str(out))}{place.fewest_options(raw.root)}")
+    elif (place.root / "truth" / raw.name).is_dir() and out == place.predictions(raw.name) / "ensemble":
+        click.echo(f"Next: autoseg demo score{place.option}")
 
 
 def check_model_options(model: Path, of_runs: dict[str, str | None], source: Path | None, output: Path | None, dataset: str | None) -> None:
@@ -182,10 +196,15 @@ def parse_part(text: str) -> tuple[int, int]:
 
 def choose_cases(raw: Dataset | None, folder: Path | None, source: Path | None) -> list[Case]:
     """The images that -i means, else the data set's own test images."""
-    from autoseg.io.inputs import find_inputs
+    from autoseg.evaluate.predictions import some_of
+    from autoseg.io.inputs import find_inputs, passed_over
 
     if source is not None:
-        return find_inputs(source, raw)
+        cases = find_inputs(source, raw)
+        if others := passed_over(source, cases):
+            are, names = "that is no image is" if len(others) == 1 else "that are no images are", some_of([file.name for file in others])
+            click.echo(f"  {count(len(others), 'file')} {are} passed over: {names}")
+        return cases
     if raw is None or not raw.test:
         raise UsageError(f"{folder} holds no test images; name images to predict with -i FILE_OR_FOLDER.")
     return list(raw.test)

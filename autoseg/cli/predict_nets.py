@@ -20,6 +20,7 @@ from autoseg.infer.folds import Choice
 from autoseg.infer.record import Journal, RunRecord
 from autoseg.predictor import Predictor
 from autoseg.select.selection import Selected
+from autoseg.step import is_out_of_memory
 
 Part = tuple[int, int]
 
@@ -212,7 +213,9 @@ def _work(
         connection.send(_Message(outcome=outcome, record=predictor.record()))
     except AutosegError as error:
         connection.send(_Message(error=error))
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         connection.send(_Message(error=DeviceError(f"{device} ran out of memory ({str(error).splitlines()[0]})")))
     except KeyboardInterrupt:
         pass  # the parent says it

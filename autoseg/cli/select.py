@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,7 @@ def command(dataset: str | None, workspace: Path, members: str | None, workers: 
 
     from autoseg.cli.selected import print_selection
     from autoseg.fingerprint.hardware import count_cores
+    from autoseg.infer.fold_cases import cases_digest
     from autoseg.planners.folds import in_groups
     from autoseg.select.members import choose_cases, find_members
     from autoseg.select.search import Judges, select
@@ -43,7 +46,9 @@ def command(dataset: str | None, workspace: Path, members: str | None, workers: 
     splits = read_splits(place, folder)
     wanted = None if members is None else [name.strip() for name in members.split(",")]
     held_out = {str(k): fold.val for k, fold in enumerate(splits.folds)}
-    found, left_out = find_members(place.results(folder.name), list(held_out), wanted)
+    dealt = {str(k): cases_digest(fold.train, fold.val) for k, fold in enumerate(splits.folds)}
+    finish, restart = partial(finish_command, place, folder), partial(restart_folds, place, folder)
+    found, left_out = find_members(place.results(folder.name), list(held_out), wanted, dealt=dealt, finish=finish, restart=restart)
     raw = read_raw(place, folder)
     if raw.classes != found[0].labels.classes:
         config, again = found[0].name.partition("/")[2].partition("-")[0], f"--plan NAME{place.options(folder)}"
@@ -64,6 +69,36 @@ def command(dataset: str | None, workspace: Path, members: str | None, workers: 
     print_selection(selection)
     click.echo(f"Written: {file}")
     click.echo(f"Next: autoseg predict --ensemble{place.fewest_options(folder)}")
+
+
+def finish_command(place: Workspace, folder: Path, run: Path) -> str:
+    """The command that trains the folds which a run lacks."""
+    from autoseg.standing.commands import train_command
+    from autoseg.standing.run import run_standing
+
+    found = run_standing(run, len(read_splits(place, folder).folds))
+    return train_command(place.fewest_options(folder), found, found.open_folds, device=device_of(place, folder, run))
+
+
+def restart_folds(place: Workspace, folder: Path, run: Path, folds: Sequence[str]) -> str:
+    """The command that trains folds of a run anew."""
+    from autoseg.standing.commands import restart_command
+    from autoseg.standing.run import run_standing
+
+    return restart_command(place.fewest_options(folder), run_standing(run, 0), folds, device=device_of(place, folder, run))
+
+
+def device_of(place: Workspace, folder: Path, run: Path) -> tuple[str, ...]:
+    """--device cpu, where a run's plan needs it here."""
+    from autoseg.errors import FileFormatError
+    from autoseg.io.json_files import load_json
+    from autoseg.plan import Plan
+    from autoseg.standing.commands import device_words
+
+    try:
+        return device_words(load_json(place.plan_file(folder.name, run.parent.name), Plan))
+    except FileFormatError:
+        return ()  # train says what is wrong with it
 
 
 def read_splits(place: Workspace, folder: Path) -> Splits:

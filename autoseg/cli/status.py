@@ -55,7 +55,9 @@ def lines(standing: Standing) -> Iterator[str]:
         yield from (f"  {line}" for line in grid([(name_of(fold.name), fold.state, _fold_text(fold)) for fold in run.folds]))
     yield _disk_line(standing)
     for note in standing.notes:
-        yield f"Cannot be read: {note}"
+        first, *rest = note.splitlines() or [""]
+        yield f"Cannot be read: {first}"
+        yield from (f"  {line}" for line in rest)
     what, why = next_step(standing)
     yield f"Next: {what}   ({why})" if what else f"Next: {why}"
 
@@ -65,12 +67,13 @@ def _data_rows(standing: Standing) -> Iterator[tuple[str, str]]:
         held = f"{count(standing.num_labelled, 'labelled case')}, {count(standing.num_test or 0, 'test image')}"
         yield "  raw data", f"{held} ({standing.folder})"
     folds = f"{count(standing.num_cases, 'case')} in {count(standing.num_folds, 'fold')}" if standing.num_folds else "not yet"
-    yield "  measured", folds if standing.is_measured else "not yet"
+    changed = f"; since then {standing.changed}" if standing.changed else ""
+    yield "  measured", folds + changed if standing.is_measured else "not yet"
     if standing.preparer is not None:
         yield "  running", f"plan_and_preprocess or clean, {standing.preparer}"
     for known in standing.plans:
         prepared = ", ".join(f"{config}: {num} of {standing.num_cases} cases prepared" for config, num in known.prepared.items())
-        yield f"  plan {known.plan.name}", prepared
+        yield f"  plan {known.plan.name}", prepared + (f"; for other data: {'; '.join(known.misfits)}" if known.misfits else "")
 
 
 def _after_rows(standing: Standing) -> Iterator[tuple[str, str]]:
@@ -88,11 +91,13 @@ def _fold_text(fold: FoldStanding) -> str:
     share = "" if fold.share is None else f"{fold.share:.0%}"
     if fold.state == "done":
         parts = ["" if fold.dice is None else f"Dice {fold.dice:.4f}", duration(fold.used_s)]
+        parts += ["on earlier cases than the fold has now"] if fold.is_outdated else []
     elif fold.state == "running":
         left = "" if fold.left_s is None else f"{duration(fold.left_s)} left for its command"
         parts = [f"{fold.doing} {share}".rstrip(), left, str(fold.owner)]
     elif fold.state == "killed":
-        parts = [f"at {share}" if share else "", "its process ended without a word: killed, or out of memory"]
+        unsaved = "" if fold.is_saved else "nothing was saved yet"
+        parts = [f"at {share}" if share else "", "its process ended without a word: killed, or out of memory", unsaved]
     elif fold.state == "not begun":
         parts = []
     else:

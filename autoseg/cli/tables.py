@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from autoseg.cli.progress import count, duration
-from autoseg.plan import Normalization, Plan, Stage
+from autoseg.plan import Normalization, Plan, Stage, length_words
 from autoseg.recipe import Recipe
 
 GIB = 1024**3
@@ -78,7 +78,7 @@ def _stage(stage: Stage, plan: Plan) -> Iterator[tuple[str, str]]:
     swap = " with classes exchanged" if stage.mirror_swap else ""
     yield "flips", f"axis {', '.join(map(str, stage.mirror_axes))}{swap}" if stage.mirror_axes else "none"
     yield "rotation", f"up to {stage.rotation_degrees:g} degrees"
-    yield "iterations", f"{stage.iterations:,}, {stage.iterations_per_epoch:,} an epoch"
+    yield "iterations", length_words(stage, plan.budget.hours)
     if stage.step_s is not None:
         yield "step", f"{stage.step_s:.3g} s"
     yield from _recipe(stage.recipe)

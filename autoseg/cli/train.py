@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from autoseg.cli import complete
+from autoseg.cli.next_run import next_command
 from autoseg.cli.options import (
     AGAIN,
     choose_dataset,
@@ -28,13 +30,14 @@ from autoseg.cli.screen import Screen
 from autoseg.cli.side_by_side import side_by_side
 from autoseg.errors import DeviceError, UsageError
 from autoseg.recipe import AUGMENTATIONS, LossName, OptimizerName, ScheduleName
+from autoseg.workspace import SUMMARY, fold_folders, fold_of
 
 if TYPE_CHECKING:
     import torch
 
     from autoseg.case import Dataset
     from autoseg.evaluate import Summary
-    from autoseg.plan import Plan
+    from autoseg.plan import Plan, Stage
     from autoseg.planners.folds import Splits
     from autoseg.preprocess.store import PreparedStore
     from autoseg.trainers import FoldCases, Job, PreviousStage
@@ -85,7 +88,12 @@ The same command again continues what was stopped and skips what is done.
 @click.option("--from", "source", type=Path, metavar="CHECKPOINT", help="Fine-tune: start from a checkpoint file, or a folder of results.")
 @click.option("--track", multiple=True, metavar="NAME", help="Write the curve to tensorboard, wandb or mlflow, too; may be repeated.")
 @click.option("--deterministic", is_flag=True, help="The same weights every time on the same machine; may be slower.")
-@click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1; cuda:0,1 trains folds side by side.  [default: the first GPU]")
+@click.option(
+    "--device",
+    metavar="DEVICE",
+    shell_complete=complete.devices,
+    help="cpu, cuda, cuda:1; cuda:0,1 trains folds side by side.  [default: the first GPU]",
+)
 @click.option("--queued", is_flag=True, hidden=True, help="One of several processes of a command, which has the last word itself.")
 @click.option("--restart", is_flag=True, help="Discard what these folds have trained so far.")
 @click.pass_context
@@ -116,9 +124,21 @@ def command(
     # The options that are left are its fields.
     given = {"options": TrainOptions(**options), "hours": hours, "source": source, "track": track, "restart": restart, "begun": begun}
     job, devices, num_folds = make_job(place, folder, plan_name, config, folds, device, **given)
+    if not queued:
+        warn_of_volumes(job.plan.stages[config], devices)
+        look_beside(job)
     if len(devices) > 1 and len(job.folds) > 1:
         context.exit(train_side_by_side(context, job, devices, num_folds=num_folds))
     train_in_turn(job, num_folds=num_folds, queued=queued)
+
+
+def look_beside(job: Job) -> None:
+    """Before hours are spent: RunError if folds of another plan are in the run already, and a warning of those of earlier cases."""
+    from autoseg.trainers import check_siblings
+
+    splits = load_splits(job.workspace, job.dataset.root)
+    for text in check_siblings(job, {str(k): fold_cases(splits, str(k)) for k in range(len(splits.folds))}):
+        click.echo(f"  Warning: {text}")
 
 
 def make_job(
@@ -132,7 +152,10 @@ def make_job(
     stage, options = plan.stages[config], given["options"]
     an_epoch = options.iterations_per_epoch or stage.iterations_per_epoch
     iterations = stage.iterations if options.epochs is None else options.epochs * an_epoch
-    devices = choose_devices(device, plan, config, iterations=len(chosen) * iterations, again=place.options(folder))
+    run = place.run_folder(plan.dataset, plan.name, config, options.trainer)
+    finished = [] if given.get("restart") else [one for one in fold_folders(run) if (one / SUMMARY).is_file() and fold_of(one) in chosen]
+    left = (len(chosen) - len(finished)) * iterations
+    devices = choose_devices(device, plan, config, iterations=left, again=place.options(folder))
     store, previous = open_store(place, plan, config, splits, given["options"].trainer)
     if given["hours"] is None and given["options"].epochs is None:
         given["hours"] = plan.budget.hours
@@ -273,20 +296,29 @@ def choose_devices(given: str | None, plan: Plan, config: str, *, iterations: in
     """
     import torch
 
-    from autoseg.infer.devices import parse_devices
+    from autoseg.infer.devices import parse_devices, why_no_gpu
 
     if plan.budget.kind == "cuda" and given is None and not torch.cuda.is_available():
         raise UsageError(
-            f"the plan {plan.name} is for {plan.budget.name}, and there is no GPU here. Plan for this machine's processor "
+            f"the plan {plan.name} is for {plan.budget.name}, and {why_no_gpu()}. Plan for this machine's processor "
             f"(autoseg plan_and_preprocess --gpu cpu --hours 1{again}), or train this plan as it is with --device cpu."
         )
     devices = parse_devices(given or ("cpu" if plan.budget.kind == "cpu" else None))
     for device in devices:
         if device.type == "cuda":
             check_memory(plan, config, torch.cuda.get_device_properties(device).total_memory, str(device), again)
-    if plan.budget.kind == "cuda" and devices[0].type == "cpu":
+    if plan.budget.kind == "cuda" and devices[0].type == "cpu" and iterations:
         _warn_of_hours(plan, config, devices[0], iterations, again)
     return devices
+
+
+def warn_of_volumes(stage: Stage, devices: tuple[torch.device, ...]) -> None:
+    """Say where a device's torch computes nets with three axes slowly, or wrongly."""
+    from autoseg.infer.devices import warn_of_volumes as warn
+    from autoseg.infer.nets import device_precision
+
+    for device in devices:
+        warn(stage.network.num_axes, device_precision(stage.precision, device), device)
 
 
 def check_memory(plan: Plan, config: str, total_bytes: int, device: str, again: str) -> None:
@@ -307,7 +339,7 @@ def _warn_of_hours(plan: Plan, config: str, device: torch.device, iterations: in
     click.echo(f"  Timing one step of the plan for {plan.budget.name} on the processor ...")
     step_s = measure_step(replace(stage, precision=device_precision(stage.precision, device)), device, exclusive=plan.labels.exclusive)
     click.echo(
-        f"  {step_s:.3g} s per step: {duration(step_s * iterations)} for {count(iterations, 'step')}. A plan for this machine: "
+        f"  {step_s:.3g} s per step: {duration(math.ceil(step_s * iterations))} for {count(iterations, 'step')}. A plan for this machine: "
         f"autoseg plan_and_preprocess --gpu cpu --hours 1{again}"
     )
 
@@ -322,8 +354,6 @@ def finished_folds(job: Job) -> dict[str, Summary]:
 
 def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None:
     """The Dice of all folds together, and the next command."""
-    from autoseg.infer.folds import find_folds
-
     if not summaries:
         return
     scored = {fold: summary.mean["dice"] for fold, summary in summaries.items() if summary.mean.get("dice") is not None}
@@ -332,38 +362,4 @@ def conclude(job: Job, summaries: dict[str, Summary], *, num_folds: int) -> None
         click.echo(f"Mean validation Dice of {len(values)} folds: {sum(values) / len(values):.4f}")
     if scored and not any(scored.values()):
         click.echo("No held-out case was met anywhere: these nets predict nothing of use. Train longer (--epochs, --hours).")
-    finished = find_folds(job.folder(next(iter(summaries))).path.parent)
-    missing = num_folds - len([fold for fold in finished if fold != "all"])
-    after = [name for name, stage in job.plan.stages.items() if stage.previous == job.config]
-    where = job.workspace.fewest_options(job.dataset.root)
-    plan = ("" if job.plan.name == "default" else f" --plan {shlex.quote(job.plan.name)}") + where
-    all_folds = f"fold0..{num_folds - 1}{plan}"
-    if after:
-        first = f"autoseg train {job.config} {all_folds}, then " if missing else ""
-        click.echo(f"Next: {first}autoseg train {after[0]} {all_folds}")
-        return
-    more = f" (or first the other folds: autoseg train {job.config} {all_folds})" if 0 < missing < num_folds else ""
-    which = "" if len(finished) == 1 else " --folds all" if "all" in summaries else " --ensemble"
-    if not (this_one := options_for(job, job.folder(next(iter(summaries))).path.parent)):
-        click.echo(f"Next: autoseg predict{which}{plan}{more}")
-    elif missing:
-        click.echo(f"Next: autoseg predict{which}{this_one}{plan}{more}")
-    else:
-        chosen = f"autoseg select{where}, then autoseg predict --ensemble{where}"
-        click.echo(f"Next: {chosen} (this run alone: autoseg predict{which}{this_one}{plan})")
-
-
-def options_for(job: Job, run: Path) -> str:
-    """The options, beside --plan, by which predict means this run and no other that is trained; none if there is no other."""
-    from autoseg.infer.folds import find_run
-
-    config, _, trainer = run.name.partition("-")
-    plan = {} if job.plan.name == "default" else {"plan": job.plan.name}
-    whole = {"config": config, "trainer": trainer}
-    for named in ({}, {"config": config}, whole, {"plan": job.plan.name, **whole}):
-        try:
-            if find_run(job.workspace.results(job.plan.dataset), **{**plan, **named}) == run:
-                break
-        except UsageError:
-            continue
-    return "".join(f" --{name} {shlex.quote(value)}" for name, value in named.items() if name not in plan)
+    click.echo(f"Next: {next_command(job, num_folds, is_of_all='all' in summaries)}")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,8 @@ from PIL import Image
 from autoseg.demo.case import PARTS, SIDES, Scene, draw_hands, outlines, render
 from autoseg.demo.xlsx import workbook
 from autoseg.errors import UsageError
+from autoseg.io.atomic import remove_leftovers, write_fleeting
+from autoseg.io.pool import in_pool
 
 Row = tuple[str | int | float, ...]
 
@@ -123,7 +123,10 @@ def _claim(files: PhantomFiles, record: _Record) -> None:
         wanted = asdict(record)
         if found != wanted:
             differ = ", ".join(f"{key} {found.get(key)} there, {wanted[key]} asked for" for key in wanted if found.get(key) != wanted[key])
-            raise UsageError(f"{path} says that another phantom lies there: {differ}. Choose another folder or remove that phantom.")
+            raise UsageError(
+                f"{path} says that another phantom lies there: {differ}. Choose another folder (-w), or remove that phantom, "
+                f"{files.raw} and {files.truth}."
+            )
     elif files.raw.exists() and any(files.raw.iterdir()):
         raise UsageError(f"{files.raw} holds files that are no phantom ({path} is missing). Choose another folder.")
     else:
@@ -142,24 +145,25 @@ def _tasks(files: PhantomFiles, *, size: int, seed: int) -> Iterator[_Task]:
 
 
 def _run(tasks: list[_Task], workers: int) -> Iterator[tuple[str, Row]]:
-    """Results in the order in which they finish."""
+    """The ID and the row of each person."""
     workers = min(workers, len(tasks))
     if workers == 1:
         yield from map(_write_person, tasks)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_write_person, task) for task in tasks]
-        try:
-            for job in as_completed(jobs):
-                yield job.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with closing(in_pool(_write_person, tasks, workers=workers, name=_id_of)) as written:
+        yield from written
+
+
+def _id_of(task: _Task) -> str:
+    return task.person_id
 
 
 def _write_person(task: _Task) -> tuple[str, Row]:
     """Write what is missing of a person's files; returns the ID and the row of the table."""
     person, scenes = draw_hands(seed=task.seed, part=task.part, index=task.index)
     names = np.random.default_rng((task.seed, PARTS.index(task.part), task.index, 3))
+    for folder in (task.images, task.outlines):
+        remove_leftovers(folder)
     start = _FIRST_MS + 600_000 * (task.index + PEOPLE[1] * PARTS.index(task.part))
     for number, (side, scene) in enumerate(scenes.items()):
         stem = f"image{start + 300_000 * number + int(names.integers(300_000))}_{side}"
@@ -196,9 +200,4 @@ def _png(grey: NDArray[np.uint8]) -> bytes:
 def _write(path: Path, content: bytes) -> None:
     """Write a file that is either whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_fleeting(path, content)

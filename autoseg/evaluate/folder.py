@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from autoseg.case import Dataset
 from autoseg.errors import DataError
@@ -44,13 +45,15 @@ def score_pairs(
     task = partial(_score_pair, replace(dataset, train=(), test=()), rules)
     scores: list[CaseScores] = []
     problems: list[str] = []
+    hint = ""
     for result in map_cases(task, pairs, workers=workers, progress=progress):
         if isinstance(result, CaseScores):
             scores.append(result)
         else:
-            problems += result
+            problems += result.problems
+            hint = HINT if result.is_readable else hint
     if problems:
-        raise DataError(problems, HINT)
+        raise DataError(problems, hint)
     times = Counter(score.case for score in scores)
     # Its group stays one: several predictions of a case say no more about other cases than one does.
     return [
@@ -59,7 +62,15 @@ def score_pairs(
     ]
 
 
-def _score_pair(dataset: Dataset, rules: Rules, pair: Pair) -> CaseScores | list[str]:
+@dataclass(frozen=True)
+class _Misfit:
+    """What is wrong with a case's files; `is_readable`: they can be read, and do not fit each other."""
+
+    problems: tuple[str, ...]
+    is_readable: bool
+
+
+def _score_pair(dataset: Dataset, rules: Rules, pair: Pair) -> CaseScores | _Misfit:
     """A case's scores, or what is wrong with its files."""
     case = pair.case
     try:
@@ -70,6 +81,14 @@ def _score_pair(dataset: Dataset, rules: Rules, pair: Pair) -> CaseScores | list
         prediction = read_prediction(pair.prediction, dataset, case, geometry)
         return measure_case(case, prediction, truth, geometry, rules, fold=pair.prediction.fold)
     except DataError as error:
-        return list(error.problems)
+        return _Misfit(tuple(error.problems), all(map(_is_readable, (*pair.prediction.files, *case.images))))
     except ValueError as error:
-        return [f"{pair.prediction.files[0]}: {error}"]
+        return _Misfit((f"{pair.prediction.files[0]}: {error}",), True)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        decode_file(path)
+    except (DataError, OSError):
+        return False
+    return True

@@ -62,10 +62,13 @@ def cpu_budget(hours: float | None = None) -> Budget:
 
 def detect_budget(hours: float | None = None) -> Budget | None:
     """The budget of this machine's smallest GPU (folds run side by side on all of them); None if there is none."""
-    gpus = _gpus()
-    if not gpus:
-        return None
-    return gpu_budget(min(gpus, key=lambda g: (g.memory_bytes, g.capability)), hours)
+    found = smallest_gpu()
+    return None if found is None else gpu_budget(found[1], hours)
+
+
+def smallest_gpu() -> tuple[int, Gpu] | None:
+    """This machine's GPU with the least memory, and its index; None if there is none."""
+    return min(enumerate(_gpus()), key=lambda found: (found[1].memory_bytes, found[1].capability), default=None)
 
 
 def gpu_budget(gpu: Gpu, hours: float | None = None) -> Budget:

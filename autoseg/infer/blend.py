@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from autoseg.infer.tiling import Axis
+from autoseg.step import is_out_of_memory
 
 Start = tuple[int, ...]
 
-#: Of the memory that a GPU has free once the net has computed a tile, open rows may take this share.
+#: Of the memory that a GPU has beside what the net takes, open rows may take this share.
 FREE_SHARE = 0.9
 
 
@@ -38,11 +39,21 @@ def rows_device(device: torch.device, needed: int) -> torch.device:
     """Where open rows of `needed` bytes go: to the net's device, or to the host where a GPU has not that much left beside the net."""
     if device.type != "cuda":
         return device
-    # What torch keeps for itself of earlier images is free, too.
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    if needed <= FREE_SHARE * (torch.cuda.mem_get_info(device)[0] + kept):
+    # What torch keeps for itself is free, too, but for what the tiles took that were computed last: the next ones take it again.
+    left = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.max_memory_allocated(device)
+    if needed <= FREE_SHARE * left:
         return device
     return torch.device("cpu")
+
+
+def _zeros(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """fp32 zeros where `rows_device` says; with the host if they find no room on a GPU, whose free memory may lie in pieces."""
+    try:
+        return torch.zeros(shape, device=rows_device(device, 4 * math.prod(shape)))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    return torch.zeros(shape)
 
 
 class Accumulator:
@@ -83,11 +94,11 @@ class Accumulator:
     def _begin(self, tile: Tensor) -> None:
         heads = len(tile)
         shape = (min(self.axes[0].patch, self.axes[0].length), *(axis.length for axis in self.axes[1:]))
-        device = rows_device(tile.device, 4 * heads * math.prod(shape))
-        self.weights = [{start: torch.from_numpy(w).to(device) for start, w in axis.weights.items()} for axis in self.axes]
         # As the net's own output lies: transposing 31 heads of a tile takes longer than blending them.
         inner = tile.device.type == "cpu"
-        self.open = torch.zeros(*shape, heads).movedim(-1, 0) if inner else torch.zeros(heads, *shape, device=device)
+        self.open = torch.zeros(*shape, heads).movedim(-1, 0) if inner else _zeros((heads, *shape), tile.device)
+        device = self.open.device
+        self.weights = [{start: torch.from_numpy(w).to(device) for start, w in axis.weights.items()} for axis in self.axes]
 
     def _close_before(self, row: int) -> Iterator[Band]:
         """Give the rows above `row`, if any are open, and make room for as many below."""

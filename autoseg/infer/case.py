@@ -22,6 +22,7 @@ from autoseg.geometry import Geometry
 from autoseg.infer.blend import Band
 from autoseg.infer.constant import KnownTiles
 from autoseg.infer.decide import Bytes, Kept, Room, decide
+from autoseg.infer.parts import Parts
 from autoseg.infer.segmentation import Segmentation
 from autoseg.infer.sums import Tally
 from autoseg.infer.window import Source, Window, predict_sources
@@ -51,6 +52,8 @@ class Model:
         Above which overlapping classes are there, one each; empty: 0.5.
     known : KnownTiles
         What the nets said of constant tiles.
+    parts : Parts
+        How many tiles there is memory for at a time.
     weighs : bool
         Segmentations come with their `sums`.
     """
@@ -61,6 +64,7 @@ class Model:
     previous: Previous | None = None
     thresholds: tuple[float, ...] = ()
     known: KnownTiles = field(default_factory=KnownTiles)
+    parts: Parts = field(default_factory=Parts)
     weighs: bool = False
 
 
@@ -120,7 +124,7 @@ def segment_all(model: Model, items: Sequence[Item], *, probabilities: Kept = Fa
     `room` has files for masks that are too large for memory.
     """
     sources = (Source(image=item.image, intensity=Intensity.of(item.meta), previous=item.previous) for item in items)
-    results = predict_sources(model.nets, sources, model.window, model.known)
+    results = predict_sources(model.nets, sources, model.window, model.known, model.parts)
     for number, group in groupby(results, key=itemgetter(0)):
         meta, tally = items[number].meta, Tally(exclusive=model.labels.exclusive, thresholds=model.thresholds)
         bands: Iterator[Band] = (band for _, band in group)

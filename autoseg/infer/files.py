@@ -230,7 +230,8 @@ def _join(target: Target, kind: JoinedFormat, cases: Sequence[Case], outcome: Ou
     """Write a file of all images from the pieces of those that are finished; again if another part added its own meanwhile."""
     path, labels = target.out / kind.joined, target.labels
     places = [(case, kind.place(target.out, case, labels, target.num_axes)) for case in sorted(cases, key=lambda case: case.name)]
-    joined: list[tuple[Case, Path]] | None = None
+    # Of no image none is made, which would pass for a result; one of earlier images is emptied.
+    joined: list[tuple[Case, Path]] | None = None if path.exists() else []
     while (found := [(case, piece) for case, piece in places if piece.is_file()]) != joined:
         joined = found
         try:
@@ -238,7 +239,8 @@ def _join(target: Target, kind: JoinedFormat, cases: Sequence[Case], outcome: Ou
         except ValueError as error:  # two images of one name: what is written per image is there all the same
             outcome.failures[kind.joined] = str(error)
             return
-    outcome.joined[kind.joined] = len(joined)
+    if joined:
+        outcome.joined[kind.joined] = len(joined)
 
 
 def _work(job: Job, target: Target, journal: Journal, cases: Sequence[Case]) -> Iterator[tuple[Case, Exception | None]]:

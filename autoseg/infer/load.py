@@ -11,6 +11,7 @@ from torch import nn
 
 from autoseg.checkpoint import Checkpoint, load_checkpoint
 from autoseg.errors import UsageError
+from autoseg.infer.alike import refuse_unlike, what_predicts
 from autoseg.infer.case import Model, Previous
 from autoseg.infer.confidence import Calibration
 from autoseg.infer.folds import Choice
@@ -80,7 +81,8 @@ def load_model(paths: Sequence[Path], device: torch.device, *, tta: bool = True,
     for path in paths:
         checkpoint = load_checkpoint(path)
         first = first or replace(checkpoint, weights={}, trained={}, optimizer={})
-        _check_alike(first, checkpoint, path)
+        # Folds are members of one ensemble only if they see images alike and give the same classes.
+        refuse_unlike(what_predicts(first.plan, first.stage), what_predicts(checkpoint.plan, checkpoint.stage), path)
         nets.append(ready_net(checkpoint, device))
         sums[path] = tuple(part for part in checkpoint.previous.split(",") if part)
     assert first is not None, "a model has at least one net"
@@ -146,19 +148,3 @@ def _not_found(previous: str, path: Path, place: int) -> str:
         f"fold {fold} of {run.name} needs fold {before} of {previous} as it was when it was trained, and {file} {what}. "
         f"Put that file back, or train anew behind the nets that are there: autoseg train {config} {path.parent.name}{option} --restart."
     )
-
-
-def _check_alike(first: Checkpoint, other: Checkpoint, path: Path) -> None:
-    """Folds are members of one ensemble only if they see images alike and give the same classes."""
-    if _what_predicts(other) != _what_predicts(first):
-        raise UsageError(
-            f"{path} was trained with another plan than the folds before it; predict them apart with --folds, or train it again (--restart)"
-        )
-
-
-def _what_predicts(checkpoint: Checkpoint) -> tuple[object, ...]:
-    # Lengths and rates of training may differ between folds (--hours).
-    plan, stage = checkpoint.plan, checkpoint.settings
-    of_plan = (plan.labels, plan.num_axes, plan.unit, plan.normalization, plan.crop_to_nonzero, checkpoint.stage)
-    of_stage = (stage.slice_axis, stage.spacing, stage.resample, stage.patch, stage.network, stage.mirror_axes, stage.mirror_swap)
-    return *of_plan, *of_stage, stage.previous

@@ -10,6 +10,7 @@ from torch import nn
 
 from autoseg.budget import Precision, usable_precision
 from autoseg.checkpoint import Checkpoint
+from autoseg.infer.devices import warn_of_volumes
 from autoseg.infer.window import Window
 from autoseg.labels import LabelSpace
 from autoseg.nets import UNet, build_net
@@ -27,6 +28,7 @@ def ready_net(checkpoint: Checkpoint, device: torch.device) -> nn.Module:
     """The checkpoint's net for prediction and nothing else: on a CPU in bf16 it is a `PackedUNet`, else what `load_net` gives."""
     net = load_net(checkpoint, device)
     settings = checkpoint.settings
+    warn_of_volumes(settings.network.num_axes, device_precision(settings.precision, device), device)
     # A subclass of another package computes something else.
     is_packable = settings.network.kind == "unet" and device.type == "cpu" and device_precision(settings.precision, device) == "bf16"
     return PackedUNet(net, settings.patch) if is_packable and isinstance(net, UNet) else net

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoseg.augment import Intensity
+from autoseg.augment.pinned import to_device
 from autoseg.budget import Precision
 from autoseg.infer.blend import Accumulator, Band, Start
 from autoseg.infer.constant import KnownTiles, constant_values
+from autoseg.infer.parts import Parts
 from autoseg.infer.tiling import Axis, plan_axes, subsets
 from autoseg.io.scratch import let_go
 from autoseg.step import autocast, memory_format
@@ -141,14 +143,15 @@ class _Opened:
 
 
 def predict_sources(
-    nets: Sequence[nn.Module], sources: Iterable[Source], window: Window, known: KnownTiles | None = None
+    nets: Sequence[nn.Module], sources: Iterable[Source], window: Window, known: KnownTiles | None = None, parts: Parts | None = None
 ) -> Iterator[tuple[int, Band]]:
     """Bands of several images one after another, as (number of the image, Band); their tiles share the batches.
 
     A band holds the mean over nets and flips, blended over tiles. It is given as soon as no tile to come touches its rows: only those that
     are still open have an accumulator, as many as the patch is high, whatever the image's height.
     The batch of tiles is the outer loop and the nets the inner one, so that folds cost their weights and no accumulators of their own.
-    A tile whose channels are constant is computed once per value.
+    A tile whose channels are constant is computed once per value. A batch that runs out of memory is computed in halves, and so are all
+    after it.
 
     Parameters
     ----------
@@ -160,21 +163,23 @@ def predict_sources(
         Taken as their tiles are needed.
     known : KnownTiles, optional
         Of these nets and this window, from earlier images.
+    parts : Parts, optional
+        How many tiles there was memory for in earlier images.
 
     Raises
     ------
     ValueError
         If an image's axes or channels, or the previous channels' shape, do not fit.
     """
-    known = KnownTiles() if known is None else known
+    known, parts = known or KnownTiles(), parts or Parts()
     tiles = _all_tiles(sources, window)
     while chunk := list(islice(tiles, window.batch)):
         groups = [(opened, [start for _, start in group]) for opened, group in groupby(chunk, key=lambda pair: pair[0])]
-        results = _predict_chunk(nets, groups, window, known)
-        for (opened, start), tile in zip(chunk, results, strict=True):
-            for band in opened.accumulator.add(start, tile):
+        results = _predict_chunk(nets, groups, window, known, parts)
+        for opened, start in chunk:
+            # Nobody keeps a tile, of volumes a quarter of a gigabyte, while the next ones are computed; zip would.
+            for band in opened.accumulator.add(start, next(results)):
                 yield opened.number, band
-            del tile  # of volumes a quarter of a gigabyte, while the next ones are computed
 
 
 def num_tiles(shape: Sequence[int], window: Window) -> int:
@@ -204,7 +209,7 @@ def _check_fits(source: Source, window: Window) -> None:
 
 
 def _predict_chunk(
-    nets: Sequence[nn.Module], groups: Sequence[tuple[_Opened, list[Start]]], window: Window, known: KnownTiles
+    nets: Sequence[nn.Module], groups: Sequence[tuple[_Opened, list[Start]]], window: Window, known: KnownTiles, parts: Parts
 ) -> Iterator[Tensor]:
     """Probabilities (H, *patch) of each tile, with the axes of its image."""
     keys: list[bytes | None] = []
@@ -221,10 +226,10 @@ def _predict_chunk(
         computed = [i for i, key in enumerate(own) if key is None or _is_new(key, here, known)]
         keys += own
         if computed:
-            image, *previous = (_to_device(array[computed], window) for array in arrays)
+            image, *previous = (to_device(torch.from_numpy(array[computed]), window.device) for array in arrays)
             images.append(source.intensity.apply(_to_float(image, window)))
             before += previous
-    results = iter(_predict_tiles(nets, _join(images), _join(before) if before else None, window) if images else ())
+    results = _compute(nets, _join(images), _join(before) if before else None, window, parts) if images else iter(())
     has_slices = len(groups[0][0].axes) > len(window.patch)
     for key in keys:
         tile = None if key is None else here[key]
@@ -234,6 +239,16 @@ def _predict_chunk(
                 here[key] = tile = tile.clone()  # its batch is freed
                 known.put(key, tile)
         yield tile.unsqueeze(1) if has_slices else tile
+        del tile
+
+
+def _compute(nets: Sequence[nn.Module], images: Tensor, previous: Tensor | None, window: Window, parts: Parts) -> Iterator[Tensor]:
+    """Probabilities (H, *patch) of each tile."""
+
+    def compute(part: slice) -> Tensor:
+        return _predict_tiles(nets, images[part], None if previous is None else previous[part], window)
+
+    return parts.compute(compute, len(images), window.device)
 
 
 def _is_new(key: bytes, here: dict[bytes, Tensor | None], known: KnownTiles) -> bool:
@@ -265,12 +280,6 @@ def _read_tiles(image: NDArray[Any], axes: Sequence[Axis], starts: Sequence[Star
     if tiles.dtype.kind != "f" and tiles.dtype not in (np.uint8, np.int16):
         tiles = tiles.astype(np.float32)  # torch moves the small dtypes as they are and knows little of the others
     return tiles
-
-
-def _to_device(tiles: NDArray[Any], window: Window) -> Tensor:
-    found = torch.from_numpy(tiles)
-    # From memory that may be swapped out a copy to a GPU waits until all that was launched before is done.
-    return found.pin_memory().to(window.device, non_blocking=True) if window.device.type == "cuda" else found.to(window.device)
 
 
 def _to_float(tiles: Tensor, window: Window) -> Tensor:

@@ -67,6 +67,24 @@ def find_inputs(path: Path, dataset: Dataset | None = None) -> list[Case]:
     return [Case(name=name, images=(file,)) for file, name in zip(files, name_uniquely(files, path), strict=True)]
 
 
+def passed_over(path: Path, cases: Sequence[Case]) -> list[Path]:
+    """The files in a folder, and below it, that are no images of the cases found in it; hidden ones and those of a series do not count."""
+    used = {image for case in cases for image in case.images}
+    if not path.is_dir() or path in used:
+        return []
+    return sorted(file for file in _visible_files(path) if file not in used and not used.intersection(file.parents))
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _visible_files(path)
+        elif not path.is_dir():
+            yield path
+
+
 def _refuse_twins(path: Path, cases: Sequence[Case]) -> None:
     """UsageError if two images have one name: the predictions of one would replace those of the other."""
     first: dict[str, Case] = {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from autoseg.case import Dataset
 from autoseg.io.check import Checked, Seen
+from autoseg.io.layouts.dataset_json import mistyped_keys
 
 #: Images with fewer pixels than this along y or x are named: they are lines, and no net can pool them twice.
 SHORT_AXIS = 4
@@ -16,9 +17,10 @@ SHOWN = 5
 
 
 def oddities(dataset: Dataset, checked: Checked) -> list[str]:
-    """Images of one value, the same picture twice, very short axes, cases without any class, classes without any case; a sentence each."""
+    """Mistyped keys, empty images, the same picture twice, short axes, cases without a class, classes without a case; a sentence each."""
     whole = [one for one in checked.seen if one.facts is not None]
-    return list(_oddities(dataset, whole))
+    mistyped = mistyped_keys(dataset.root) if dataset.layout == "folders" else []
+    return [*mistyped, *_oddities(dataset, whole)]
 
 
 def _oddities(dataset: Dataset, whole: Sequence[Seen]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from autoseg.io.names import escape_name, unescape_name
 from autoseg.workspace import LOCK
 
 READERS = ".readers"
+REPLACED = "of which some have to be prepared again: their files changed, or they are damaged"
 
 
 @contextmanager
@@ -49,8 +50,15 @@ def reading(folder: Path, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def remaking(folder: Path) -> Iterator[None]:
-    """Hold a store while cases of it are replaced.
+def remaking(folder: Path, why: str = REPLACED) -> Iterator[None]:
+    """Hold a store while cases of it are replaced or deleted.
+
+    Parameters
+    ----------
+    folder : Path
+        The store's.
+    why : str
+        Completes "reads the cases in FOLDER, ...".
 
     Raises
     ------
@@ -61,8 +69,7 @@ def remaking(folder: Path) -> Iterator[None]:
         for path in sorted((folder / READERS).glob("*")):
             if (owner := holder(path)) is not None:
                 raise RunError(
-                    f"the training {unescape_name(path.name)} ({owner}) reads the cases in {folder}, of which some have to be "
-                    "prepared again: their files changed, or they are damaged. Wait until it has ended, or stop it, and give the command "
-                    "again."
+                    f"the training {unescape_name(path.name)} ({owner}) reads the cases in {folder}, {why}. Wait until it has ended, or "
+                    "stop it, and give the command again."
                 )
         yield

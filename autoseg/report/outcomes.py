@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoseg.evaluate.summary import Scores, Summary
-from autoseg.plan import Plan, Stage
+from autoseg.plan import Plan, Stage, length_words
 from autoseg.report.charts import LineChart, line_chart
 from autoseg.report.found import Expected, Found, Run
 
@@ -57,7 +57,7 @@ class CaseRow:
         return 2.0 if value is None else value
 
 
-def stage_rows(stage: Stage) -> list[tuple[str, str]]:
+def stage_rows(stage: Stage, hours: float | None) -> list[tuple[str, str]]:
     """What was decided for one resolution."""
     network, recipe = stage.network, stage.recipe
     step = "" if stage.step_s is None else f", {stage.step_s:.3g} s a step"
@@ -70,7 +70,7 @@ def stage_rows(stage: Stage) -> list[tuple[str, str]]:
         ("net", f"{len(network.features)} stages, features {' '.join(map(str, network.features))}"),
         ("precision", stage.precision),
         ("flips, rotation", f"{flips}, up to {stage.rotation_degrees:g} degrees"),
-        ("length", f"{stage.iterations:,} iterations, {stage.iterations_per_epoch:,} an epoch{step}"),
+        ("length, iterations", length_words(stage, hours) + step),
         ("recipe", f"{recipe.loss}, {recipe.optimizer} at {recipe.lr:g}, {recipe.schedule}"),
         *([("previous stage", stage.previous)] if stage.previous else []),
     ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +28,8 @@ from autoseg.report.found import Found, find
 from autoseg.report.outcomes import CaseRow
 from autoseg.report.pictures import Wish, draw_or_recall
 from autoseg.workspace import PICTURES, Workspace
+
+log = logging.getLogger(__name__)
 
 #: Bytes that the pictures of all cases may take; the page without them stays below 1 MB.
 PICTURE_BYTES = 18_500_000
@@ -105,10 +109,13 @@ def draw(
             break
         drawn[number] = result
         files.add(file)
+    if None in files:
+        log.warning("  The pictures could not be kept in %s; the next report draws them again.", kept)
     # A name with a dot in front is that of a picture which another report writes right now.
     for path in kept.glob("[!.]*.json"):
         if path not in files:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
     return drawn, problems
 
 

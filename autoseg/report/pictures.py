@@ -77,18 +77,22 @@ class Wish:
 
 
 def draw_or_recall(wish: Wish) -> tuple[dict[str, Any] | str, Path | None]:
-    """`draw_case`, or what it returned before for the same files; and where that is kept."""
+    """`draw_case`, or what it returned before for the same files; and where that is kept, None if it cannot be."""
+    path = None
     try:
         path = wish.file()
         if path is not None and path.is_file():
             drawn: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return drawn, path
     except (OSError, ValueError):
-        # A file that is gone or damaged: drawing says which.
-        path = None
+        # A file of the case's that is gone: drawing says which. A picture that is damaged: drawn again.
+        pass
     result = draw_case(wish)
     if path is not None and not isinstance(result, str):
-        write_text(path, json.dumps(result))
+        try:
+            write_text(path, json.dumps(result))
+        except OSError:
+            path = None
     return result, path
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from autoseg.case import Case
 from autoseg.checkpoint import read_plan
 from autoseg.errors import UsageError
 from autoseg.evaluate.predictions import some_of
+from autoseg.infer.alike import check_alike
+from autoseg.infer.fold_cases import trained_on
 from autoseg.infer.folds import find_folds
 from autoseg.io.names import escape_name
 from autoseg.io.probabilities import SUFFIX
@@ -48,8 +51,16 @@ class Member:
         return self.folds[fold] / VALIDATION / PROBABILITIES / f"{escape_name(case)}{SUFFIX}"
 
 
-def find_members(results: Path, folds: Sequence[str], wanted: Sequence[str] | None = None) -> tuple[list[Member], dict[str, str]]:
-    """The runs of a data set whose folds are all finished, and why others are left out.
+def find_members(
+    results: Path,
+    folds: Sequence[str],
+    wanted: Sequence[str] | None = None,
+    *,
+    dealt: Mapping[str, str] | None = None,
+    finish: Callable[[Path], str] | None = None,
+    restart: Callable[[Path, Sequence[str]], str] | None = None,
+) -> tuple[list[Member], dict[str, str]]:
+    """The runs of a data set whose folds are all finished and belong together, and why others are left out.
 
     Parameters
     ----------
@@ -59,18 +70,24 @@ def find_members(results: Path, folds: Sequence[str], wanted: Sequence[str] | No
         Those of splits.json.
     wanted : sequence of str, optional
         Only these, PLAN/CONFIG-TRAINER.
+    dealt : mapping of str -> str, optional
+        Fold -> `infer.fold_cases.cases_digest` of its cases in splits.json.
+    finish : callable, optional
+        The command that trains what a run's folder lacks, with the options that it was begun with; for messages.
+    restart : callable, optional
+        The command that trains folds of a run anew, likewise.
 
     Raises
     ------
     UsageError
-        If there is none, a wanted one is not finished, or members have other classes.
+        If there is none, a wanted one is not finished or its folds do not belong together, or members have other classes.
     """
     trained = [run for run in run_folders(results) if any((fold / CHECKPOINT).is_file() for fold in fold_folders(run))]
     runs = {f"{run.parent.name}/{run.name}": run for run in trained}
     unknown = [name for name in wanted or () if name not in runs]
     if unknown:
         raise UsageError(f"--members: {', '.join(unknown)} is not trained; there are {', '.join(runs) or 'none'} (PLAN/CONFIG-TRAINER).")
-    members, left_out = [], {}
+    members, left_out, advice = [], {}, {}
     for name, run in runs.items():
         if wanted and name not in wanted:
             left_out[name] = NOT_ASKED
@@ -78,13 +95,19 @@ def find_members(results: Path, folds: Sequence[str], wanted: Sequence[str] | No
         finished = find_folds(run)
         if missing := [fold for fold in folds if fold not in finished]:
             left_out[name] = f"{len(missing)} of {len(folds)} folds not finished ({', '.join(missing)})"
+            advice[name] = f". Finish it: {_command(name) if finish is None else finish(run)}."
+            continue
+        if mixed := _mixed({fold: finished[fold] for fold in folds}, dealt or {}):
+            why, others = mixed
+            again = _command(name, others, "--restart") if restart is None else restart(run, others)
+            left_out[name] = f"{why}. Train {'it' if len(others) == 1 else 'them'} again: {again}."
             continue
         labels = read_plan(finished[folds[0]] / CHECKPOINT).labels
         members.append(Member(name=name, folds={fold: finished[fold] for fold in folds}, labels=labels))
     if wanted and (unfinished := [name for name in wanted if name in left_out]):
-        raise UsageError(f"--members {unfinished[0]}: {left_out[unfinished[0]]}. {_train(unfinished[0])}")
+        raise UsageError(f"--members {unfinished[0]}: {left_out[unfinished[0]]}{advice.get(unfinished[0], '')}")
     if not members:
-        raise UsageError(f"{results} holds no run whose folds are all finished{_first_unfinished(left_out)}")
+        raise UsageError(f"{results} holds no run whose folds are all finished{_first_left_out(left_out, advice)}")
     _check_alike(members)
     return members, left_out
 
@@ -153,15 +176,34 @@ def _check_alike(members: Sequence[Member]) -> None:
             )
 
 
-def _train(name: str) -> str:
+def _mixed(folds: Mapping[str, Path], dealt: Mapping[str, str]) -> tuple[str, Sequence[str]] | None:
+    """Why a run's folds cannot be judged as one, and those to train again; None if they can.
+
+    Folds that are all of the same earlier splits belong together: which of their cases can be judged, `choose_cases` sees.
+    """
+    first, *others = folds
+    for fold in others:
+        try:
+            check_alike(folds[each] / CHECKPOINT for each in (first, fold))
+        except UsageError as error:
+            return str(error).partition(";")[0], [fold]
+    records = {fold: trained_on(folder) for fold, folder in folds.items()}
+    stale = [fold for fold, (_, cases) in records.items() if cases and cases != dealt.get(fold, cases)]
+    if not stale or (len(stale) == len(folds) and len({data for data, _ in records.values()}) == 1):
+        return None
+    which, whom = (f"fold {stale[0]} was", "it") if len(stale) == 1 else (f"folds {', '.join(stale)} were", "them")
+    return f"{which} trained on other cases than splits.json has for {whom} now", stale
+
+
+def _command(name: str, folds: Sequence[str] = (), *words: str) -> str:
     plan, _, run = name.partition("/")
     config, _, trainer = run.partition("-")
-    options = ("" if plan == "default" else f" --plan {plan}") + ("" if trainer == "default" else f" --trainer {trainer}")
-    return f"Finish it: autoseg train {config} fold0..4{options}."
+    options = [*([] if plan == "default" else ["--plan", plan]), *([] if trainer == "default" else ["--trainer", trainer]), *words]
+    return shlex.join(["autoseg", "train", config, f"fold{','.join(folds)}" if folds else "fold0..4", *options])
 
 
-def _first_unfinished(left_out: Mapping[str, str]) -> str:
+def _first_left_out(left_out: Mapping[str, str], advice: Mapping[str, str]) -> str:
     if not left_out:
         return ". Train first: autoseg train 2d fold0..4."
     name, why = next(iter(left_out.items()))
-    return f": {name} has {why}. {_train(name)}"
+    return f": {name} has {why}{advice[name]}" if name in advice else f" and belong together: {name}: {why}"

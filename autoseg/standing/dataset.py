@@ -2,59 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from autoseg.case import Dataset
 from autoseg.errors import AutosegError, FileFormatError
+from autoseg.evaluate.predictions import some_of
+from autoseg.infer.fold_cases import cases_digest
 from autoseg.infer.record import RunRecord, record_files
 from autoseg.io.json_files import load_json, read_plain_json
 from autoseg.io.layouts import read_dataset
 from autoseg.io.locks import holder
+from autoseg.io.names import unescape_name
+from autoseg.io.plan_fit import misfits
 from autoseg.io.processes import Process
-from autoseg.plan import Plan
+from autoseg.plan import Plan, contradictions
 from autoseg.preprocess.store import META, plan_key
-from autoseg.standing.fold import FoldStanding, fold_standing
-from autoseg.workspace import LOCK, Workspace, fold_folders, run_folders
+from autoseg.standing.fold import FoldStanding
+from autoseg.standing.run import RunStanding, run_standing
+from autoseg.workspace import LOCK, Workspace, run_folders
+
+#: In the reason why `select` left out a run that may be finished by now, see `select.members`.
+UNFINISHED = "folds not finished"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanStanding:
-    """A plan and how many cases are prepared for each of its configurations."""
+    """A plan, how many cases of the folds are prepared for each of its configurations, and in what it is for other data than there are."""
 
     plan: Plan
     prepared: dict[str, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunStanding:
-    """The folds of PLAN/CONFIG-TRAINER: all that there should be, begun or not, and those that are there besides."""
-
-    plan: str
-    config: str
-    trainer: str
-    folds: tuple[FoldStanding, ...]
-
-    @property
-    def name(self) -> str:
-        """PLAN/CONFIG-TRAINER"""
-        return f"{self.plan}/{self.config}-{self.trainer}"
-
-    def in_state(self, *states: str) -> tuple[FoldStanding, ...]:
-        """The folds in one of these states."""
-        return tuple(fold for fold in self.folds if fold.state in states)
-
-    @property
-    def is_complete(self) -> bool:
-        """True if every numbered fold is done, or the one that trains on all cases."""
-        numbered = [fold for fold in self.folds if fold.name != "all"]
-        alone = any(fold.name == "all" and fold.state == "done" for fold in self.folds)
-        return self.is_validated or (alone and all(fold.state == "not begun" for fold in numbered))
-
-    @property
-    def is_validated(self) -> bool:
-        """True if every numbered fold is done: there is a held-out prediction of every case."""
-        return all(fold.state == "done" for fold in self.folds if fold.name != "all")
+    misfits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +69,15 @@ class Standing:
     is_selected, is_reported : bool
         `autoseg select` has chosen; there is a report.
     notes : tuple of str
-        Files that could not be read, and why.
+        Files that could not be read, and why; a line or several.
     shipped : tuple of str
         Names of the plans that come with autoseg.
+    broken : tuple of Path
+        Plans among the files that could not be read.
+    changed : str
+        Which labelled cases are new, or gone, since the data set was measured; empty if none, or they were not looked at.
+    unjudged : tuple of str
+        Runs whose folds are all done, that the selection does not know; empty without a selection.
     """
 
     place: Workspace
@@ -111,6 +96,9 @@ class Standing:
     is_reported: bool
     notes: tuple[str, ...]
     shipped: tuple[str, ...] = ()
+    broken: tuple[Path, ...] = ()
+    changed: str = ""
+    unjudged: tuple[str, ...] = ()
 
     @property
     def running(self) -> tuple[FoldStanding, ...]:
@@ -124,32 +112,68 @@ def look(place: Workspace, name: str, folder: Path, shipped: tuple[str, ...] = (
     Without `raw` these are not looked at, which takes a while where they are many, and their cases are not counted.
     """
     notes: list[str] = []
-    labelled = test = None
-    try:
-        if raw:
-            dataset = read_dataset(folder, name)
-            labelled, test = len(dataset.train), len(dataset.test)
-    except (AutosegError, OSError) as error:
-        notes.append(str(error).splitlines()[0])
+    dataset = _raw(folder, name, notes) if raw else None
     folds = _folds(place.splits_file(name), notes)
+    measured = _measured(place.fingerprint_file(name))
+    cases: set[str] = set().union(*folds)
+    dealt = _dealt(place.splits_file(name))
+    runs = tuple(run_standing(run, len(folds), dealt) for run in run_folders(place.results(name)))
+    plans, broken = _plans(place, name, cases, dataset, notes)
     return Standing(
         place=place,
         name=name,
         folder=folder,
-        num_labelled=labelled,
-        num_test=test,
+        num_labelled=None if dataset is None else len(dataset.train),
+        num_test=None if dataset is None else len(dataset.test),
         is_measured=place.fingerprint_file(name).is_file(),
-        num_cases=len({case for fold in folds for case in fold}),
+        num_cases=len(cases),
         num_folds=len(folds),
         preparer=holder(place.preprocessed(name) / LOCK),
-        plans=tuple(_plans(place, name, notes)),
-        runs=tuple(_runs(place, name, len(folds))),
+        plans=plans,
+        runs=runs,
         predictions=tuple(_predictions(place.predictions(name), notes)),
         is_selected=place.selection_file(name).is_file(),
         is_reported=place.report_file(name).is_file(),
         notes=tuple(notes),
         shipped=shipped,
+        broken=broken,
+        changed=_changed({case.name for case in dataset.train}, measured) if dataset is not None and measured else "",
+        unjudged=tuple(_unjudged(place.selection_file(name), runs)),
     )
+
+
+def _unjudged(selection: Path, runs: Sequence[RunStanding]) -> Iterator[str]:
+    try:
+        content = read_plain_json(selection)
+        known = {member["run"] for member in content["members"]}
+        # What was left out for another reason would be so again.
+        known |= {name for name, why in content["left_out"].items() if UNFINISHED not in why}
+    except (AttributeError, FileFormatError, KeyError, TypeError):
+        return  # there is none, or predict will say what is wrong with it
+    yield from (run.name for run in runs if run.is_validated and run.folds and run.name not in known)
+
+
+def _raw(folder: Path, name: str, notes: list[str]) -> Dataset | None:
+    try:
+        return read_dataset(folder, name)
+    except (AutosegError, OSError) as error:
+        notes.append(str(error))
+        return None
+
+
+def _changed(now: set[str], measured: set[str]) -> str:
+    """Which labelled cases are new or gone."""
+    new, gone = sorted(now - measured), sorted(measured - now)
+    parts = [f"new: {some_of(new)}"] * bool(new) + [f"no longer there: {some_of(gone)}"] * bool(gone)
+    return "; ".join(parts)
+
+
+def _measured(file: Path) -> set[str]:
+    """The labelled cases that there were when the data set was measured; none if that cannot be read, and is measured again."""
+    try:
+        return {case["name"] for case in read_plain_json(file)["cases"]}
+    except (FileFormatError, KeyError, TypeError):
+        return set()
 
 
 def _folds(file: Path, notes: list[str]) -> list[set[str]]:
@@ -165,30 +189,51 @@ def _folds(file: Path, notes: list[str]) -> list[set[str]]:
     return []
 
 
-def _plans(place: Workspace, name: str, notes: list[str]) -> Iterator[PlanStanding]:
+def _dealt(file: Path) -> dict[str, str]:
+    """What each fold is told by."""
+    try:
+        return {str(k): cases_digest(fold["train"], fold["val"]) for k, fold in enumerate(read_plain_json(file)["folds"])}
+    except (FileFormatError, AttributeError, KeyError, TypeError):
+        return {}  # _folds says what is wrong with it
+
+
+def _plans(
+    place: Workspace, name: str, cases: set[str], dataset: Dataset | None, notes: list[str]
+) -> tuple[tuple[PlanStanding, ...], tuple[Path, ...]]:
+    """The plans, and the files of those that cannot be read."""
+    found, broken = [], []
     for file in place.plan_files(name):
         try:
             # A copied file is a plan of its own, whatever name it holds.
-            plan = replace(load_json(file, Plan), name=file.stem)
+            plan = replace(_sound_plan(file), name=file.stem)
         except FileFormatError as error:
-            notes.append(str(error).splitlines()[0])
+            notes.append(str(error))
+            broken.append(file)
             continue
         keys = {config: plan_key(plan, stage) for config, stage in plan.stages.items()}
-        counts = {key: _count_cases(place.store_folder(name, key)) for key in set(keys.values())}
-        yield PlanStanding(plan=plan, prepared={config: counts[key] for config, key in keys.items()})
+        counts = {key: _count_cases(place.store_folder(name, key), cases) for key in set(keys.values())}
+        prepared = {config: counts[key] for config, key in keys.items()}
+        found.append(PlanStanding(plan=plan, prepared=prepared, misfits=_misfits(plan, dataset)))
+    return tuple(found), tuple(broken)
 
 
-def _count_cases(store: Path) -> int:
-    return sum(not meta.parent.name.startswith(".") for meta in store.glob(f"*/{META}"))
+def _sound_plan(file: Path) -> Plan:
+    plan = load_json(file, Plan)
+    if problems := contradictions(plan):
+        raise FileFormatError("\n  ".join((f"{file} was edited wrongly:", *problems)))
+    return plan
 
 
-def _runs(place: Workspace, name: str, num_folds: int) -> Iterator[RunStanding]:
-    for run in run_folders(place.results(name)):
-        there = {path.name: fold_standing(path) for path in fold_folders(run)}
-        absent = {f"fold{k}": FoldStanding(name=str(k), state="not begun") for k in range(num_folds)}
-        config, _, trainer = run.name.partition("-")
-        folds = tuple(standing for _, standing in sorted((absent | there).items()))
-        yield RunStanding(plan=run.parent.name, config=config, trainer=trainer, folds=folds)
+def _misfits(plan: Plan, dataset: Dataset | None) -> tuple[str, ...]:
+    """As far as is known without reading images."""
+    if dataset is None:
+        return ()
+    return tuple(misfits(plan, classes=dataset.classes, num_channels=len(dataset.channels) or None))
+
+
+def _count_cases(store: Path, cases: set[str]) -> int:
+    """Of these, the cases that are prepared."""
+    return sum(unescape_name(meta.parent.name) in cases for meta in store.glob(f"*/{META}") if not meta.parent.name.startswith("."))
 
 
 def _predictions(root: Path, notes: list[str]) -> Iterator[PredictionStanding]:
@@ -198,7 +243,7 @@ def _predictions(root: Path, notes: list[str]) -> Iterator[PredictionStanding]:
             try:
                 done |= load_json(file, RunRecord).done.keys()
             except FileFormatError as error:
-                notes.append(str(error).splitlines()[0])
+                notes.append(str(error))
         running = any(holder(lock) is not None for lock in folder.glob(".predict*.lock"))
         if done or running:
             yield PredictionStanding(folder=folder, num_done=len(done), is_running=running)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autoseg.errors import FileFormatError
+from autoseg.infer.fold_cases import trained_on
 from autoseg.io.json_files import read_plain_json
 from autoseg.io.locks import holder
 from autoseg.io.processes import Process
@@ -44,6 +45,10 @@ class FoldStanding:
         What went wrong, of a fold that failed.
     words : tuple of str
         Options of `autoseg train` that it was begun with, as typed; the trainer, the plan and the device left out.
+    is_saved : bool
+        There is a net to go on from.
+    is_outdated : bool
+        It was trained on other cases than splits.json gives the fold now.
     """
 
     name: str
@@ -56,11 +61,19 @@ class FoldStanding:
     owner: Process | None = None
     why: str = ""
     words: tuple[str, ...] = ()
+    is_saved: bool = True
+    is_outdated: bool = False
 
 
-def fold_standing(folder: Path) -> FoldStanding:
-    """Read a fold's folder (results/NAME/PLAN/CONFIG-TRAINER/foldK); nothing in it is changed, no tensor is read."""
-    return replace(_standing(folder), words=tuple(_words(_read(folder / RUN_RECORD))))
+def fold_standing(folder: Path, dealt: str = "") -> FoldStanding:
+    """Read a fold's folder (results/NAME/PLAN/CONFIG-TRAINER/foldK); nothing in it is changed, no tensor is read.
+
+    `dealt`: checksum of the cases that splits.json gives the fold (`infer.fold_cases.cases_digest`), if it is known.
+    """
+    record, (_, cases) = _read(folder / RUN_RECORD), trained_on(folder)
+    is_saved = (folder / CHECKPOINT).is_file()
+    is_outdated = is_saved and bool(dealt) and bool(cases) and cases != dealt
+    return replace(_standing(folder), words=tuple(_words(record)), is_saved=is_saved, is_outdated=is_outdated)
 
 
 def _words(record: dict[str, Any]) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from autoseg.budget import GPUS
 from autoseg.plan import Plan
+from autoseg.standing.commands import as_planned, command, device_words, restart_command, train_command
 from autoseg.standing.dataset import PlanStanding, Standing
 from autoseg.standing.fold import FoldStanding
+from autoseg.standing.run import RunStanding
 
 
 def first_config(plan: Plan) -> str:
@@ -20,42 +21,102 @@ def first_config(plan: Plan) -> str:
 
 
 def next_step(standing: Standing) -> tuple[str, str]:
-    """The command and why; the command is empty where there is only waiting.
+    """The command and why; the command is empty where there is only waiting, or a file to mend.
 
-    What was begun is finished first, then what is planned and not trained; then comes the choice among what is trained, then the
-    prediction, then the report.
+    What does not fit the data any more is planned again; what was begun is finished, then what is planned and not trained; then comes the
+    choice among what is trained, then the prediction, then the report.
     """
     if standing.preparer is not None:
         return "", f"{standing.preparer} plans and prepares, or cleans; autoseg status shows how it goes"
-    if not standing.plans or not standing.num_folds:
-        return _command(standing, "plan_and_preprocess"), "measures the data, decides everything and prepares the cases"
     if standing.running:
         return "", "the training is on its way; autoseg status shows how it goes"
-    return next(_steps(standing))
+    if standing.broken:
+        file = standing.broken[0]
+        again = _command(standing, "plan_and_preprocess", *([] if file.stem == "default" else ["--plan", file.stem]))
+        return "", f"mend {file} (see above), or delete it and run {again} again"
+    fitting = [known for known in standing.plans if not known.misfits]
+    if standing.plans and not fitting:
+        return _replan(standing, _usual(standing.plans))
+    if not standing.plans or not standing.num_folds:
+        return _command(standing, "plan_and_preprocess"), "measures the data, decides everything and prepares the cases"
+    names = {known.plan.name for known in standing.plans if known.misfits}
+    # Nothing can be trained by a plan for other data; what it trained still predicts.
+    runs = tuple(run for run in standing.runs if run.plan not in names or run.is_complete)
+    return next(_steps(replace(standing, plans=tuple(fitting), runs=runs)))
+
+
+def _replan(standing: Standing, known: PlanStanding) -> tuple[str, str]:
+    """Another plan for what the data set holds now."""
+    file = standing.place.plan_file(standing.name, known.plan.name)
+    again = _command(standing, "plan_and_preprocess", *as_planned(known.plan, standing.shipped, name="NAME"))
+    return again, f"{file} is for other data: {'; '.join(known.misfits)}. Or delete it first, and leave out --plan NAME"
 
 
 def _steps(standing: Standing) -> Iterator[tuple[str, str]]:
     """The steps that are open, the first one first."""
+    used = {run.plan for run in standing.runs}
+    plans = [known for known in standing.plans if known.plan.name in used] or [_usual(standing.plans)]
+    if standing.changed:
+        again = _command(standing, "plan_and_preprocess", *as_planned(plans[0].plan, standing.shipped))
+        yield again, f"labelled cases changed since they were measured; {standing.changed}"
     for known in standing.plans:
         begun = [run for run in standing.runs if run.plan == known.plan.name and not run.is_complete]
         if any(known.prepared.get(run.config, 0) < standing.num_cases for run in begun):
             yield from _unprepared(standing, known)
     for run in standing.runs:
         if broken := run.in_state("stopped", "failed", "killed"):
-            yield _train(standing, run.plan, run.config, run.trainer, broken, run.folds), "goes on where it stopped"
-    used = {run.plan for run in standing.runs}
-    plans = [known for known in standing.plans if known.plan.name in used] or [_usual(standing.plans)]
+            yield _train(standing, run, broken), _goes_on(broken)
+    for run in standing.runs:
+        if run.outdated:
+            yield _restart(standing, run), "trains again what was trained on the data set's earlier cases or folds"
     for known in plans:
         yield from _unprepared(standing, known)
         yield from _untrained(standing, known)
-    if not standing.is_selected and any(run.is_validated for run in standing.runs):
-        yield _command(standing, "select"), "judges what was trained, and chooses thresholds and post-processing"
+    yield from _after_training(standing)
+
+
+def _goes_on(broken: Sequence[FoldStanding]) -> str:
+    anew = [fold.name for fold in broken if not fold.is_saved]
+    if len(anew) == len(broken):
+        return "begins anew: nothing was saved yet"
+    return "goes on where it stopped" + (f"; begins anew where nothing was saved yet: fold{','.join(anew)}" if anew else "")
+
+
+def _after_training(standing: Standing) -> Iterator[tuple[str, str]]:
+    rivals = rival_runs(standing)
+    if is_choice_open(standing):
+        yield _command(standing, "select"), "judges what was trained, and chooses members, thresholds and post-processing"
     if not standing.predictions:
-        given = ("--ensemble",) if standing.num_test else ("--ensemble", "-i", "FOLDER")
-        yield _command(standing, "predict", *given), "segments the test images" if standing.num_test else "segments the images in FOLDER"
+        images = () if standing.num_test else ("-i", "FOLDER")
+        # Of several runs that nothing was chosen among, one is meant.
+        named = _named(rivals[0]) if len(rivals) > 1 and not standing.is_selected else ()
+        why = "segments the test images" if standing.num_test else "segments the images in FOLDER"
+        if not standing.is_selected and any(run.is_validated for run in rivals):
+            why += "; autoseg select before it chooses thresholds and post-processing"
+        yield _command(standing, "predict", "--ensemble", *named, *images), why
     if standing.is_reported:
         yield "", f"nothing is left to do; {standing.place.report_file(standing.name)} shows it all"
     yield _command(standing, "report"), "shows it all in one file"
+
+
+def _named(run: RunStanding) -> tuple[str, ...]:
+    return ("--plan", run.plan, "--config", run.config, "--trainer", run.trainer)
+
+
+def rival_runs(standing: Standing) -> tuple[RunStanding, ...]:
+    """The runs with a finished fold that a prediction could be made with: not those that are the stage before of another one's."""
+    trained = [run for run in standing.runs if run.in_state("done")]
+    stages = {known.plan.name: known.plan.stages for known in standing.plans}
+    behind = {(run.plan, stages[run.plan][run.config].previous) for run in trained if run.config in stages.get(run.plan, {})}
+    return tuple(run for run in trained if (run.plan, run.config) not in behind)
+
+
+def is_choice_open(standing: Standing) -> bool:
+    """True if `select` comes before `predict`: several runs are trained, held-out cases can judge one, and no selection knows them all."""
+    rivals = rival_runs(standing)
+    if standing.is_selected:
+        return len(rivals) > 1 and bool(standing.unjudged)
+    return len(rivals) > 1 and any(run.is_validated for run in rivals)
 
 
 def _usual(plans: Sequence[PlanStanding]) -> PlanStanding:
@@ -66,70 +127,44 @@ def _unprepared(standing: Standing, known: PlanStanding) -> Iterator[tuple[str, 
     runs = [run for run in standing.runs if run.plan == known.plan.name]
     needed = {stage for stage in known.plan.stages if not any(run.config == stage and run.is_complete for run in runs)}
     if any(known.prepared[stage] < standing.num_cases for stage in needed):
-        yield _command(standing, "plan_and_preprocess", *_as_planned(standing, known.plan)), "prepares the cases that are missing"
+        again = _command(standing, "plan_and_preprocess", *as_planned(known.plan, standing.shipped))
+        yield again, "prepares the cases that are missing"
 
 
 def _untrained(standing: Standing, known: PlanStanding) -> Iterator[tuple[str, str]]:
     plan, runs = known.plan, [run for run in standing.runs if run.plan == known.plan.name]
     if not runs:
         every = tuple(FoldStanding(name=str(k), state="not begun") for k in range(standing.num_folds))
-        yield _train(standing, plan.name, first_config(plan), "default", every), "trains all folds, one after the other"
+        run = RunStanding(plan=plan.name, config=first_config(plan), trainer="default", folds=every)
+        yield train_command(_where(standing), run, every), "trains all folds, one after the other"
     for run in runs:
         if not run.is_complete:
-            open_folds = tuple(fold for fold in run.in_state("not begun") if fold.name != "all")
-            yield _train(standing, run.plan, run.config, run.trainer, open_folds, run.folds), "trains the folds that are missing"
+            yield _train(standing, run, run.open_folds), "trains the folds that are missing"
     for run in runs:
-        for config in (name for name, stage in plan.stages.items() if stage.previous == run.config):
+        for config in second_stages(plan, run.config):
             if not any(other.config == config and other.trainer == run.trainer for other in runs):
-                yield _train(standing, run.plan, config, run.trainer, run.folds), f"trains the second stage behind {run.config}"
+                yield _train(standing, run, run.folds, config), f"trains the second stage behind {run.config}"
 
 
-def _train(
-    standing: Standing, plan: str, config: str, trainer: str, folds: Sequence[FoldStanding], run: Sequence[FoldStanding] = ()
-) -> str:
-    """The command that trains `folds`, with the options of those or, of folds that were not begun, of the others of the run."""
-    words = next((fold.words for fold in (*folds, *run) if fold.words), ())
-    if "--hours" in words:
-        # The hours are for all folds of the command; what is done counts, and is left as it is.
-        folds = [fold for fold in run if fold.name != "all"] or folds
-    names = [fold.name for fold in folds if fold.name != "all"]
-    said = [_span(names)] if names else []
-    said += ["all"] if len(names) < len(folds) else []
-    options = [*_plan(plan), *(["--trainer", trainer] if trainer != "default" else []), *words]
-    return _command(standing, "train", config, *said, *options)
+def second_stages(plan: Plan, config: str) -> list[str]:
+    """The configurations behind this one in a cascade."""
+    return [name for name, stage in plan.stages.items() if stage.previous == config]
 
 
-def _span(names: Sequence[str]) -> str:
-    """fold0..4 where the numbers follow each other, else fold0,2."""
-    numbers = sorted(int(name) for name in names)
-    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"fold{numbers[0]}..{numbers[-1]}"
-    return f"fold{','.join(map(str, numbers))}"
+def _train(standing: Standing, run: RunStanding, folds: Sequence[FoldStanding], config: str | None = None) -> str:
+    plan = next((known.plan for known in standing.plans if known.plan.name == run.plan), None)
+    return train_command(_where(standing), run, folds, config=config, device=device_words(plan))
 
 
-def _plan(name: str) -> list[str]:
-    return [] if name == "default" else ["--plan", name]
+def _restart(standing: Standing, run: RunStanding) -> str:
+    plan = next((known.plan for known in standing.plans if known.plan.name == run.plan), None)
+    return restart_command(_where(standing), run, [fold.name for fold in run.outdated], device=device_words(plan))
 
 
-def _as_planned(standing: Standing, plan: Plan) -> Iterator[str]:
-    """The options that make this very plan, so that it is kept."""
-    if plan.planner != "default":
-        yield from ("--planner", plan.planner)
-    if plan.name not in ("default", plan.planner):
-        yield from ("--plan", plan.name)
-    if plan.name in standing.shipped:
-        return  # it brings its budget
-    budget = plan.budget
-    if budget.name == "cpu" or budget.name in GPUS:
-        yield from ("--gpu", budget.name)
-    elif budget.name.endswith(" GiB"):
-        yield from ("--gpu-memory", budget.name.removesuffix(" GiB"))
-    if budget.hours is not None:
-        yield from ("--hours", f"{budget.hours:g}")
-    for text in plan.overrides:
-        yield from ("--set", text)
+def _where(standing: Standing) -> str:
+    return standing.place.options(standing.folder)
 
 
 def _command(standing: Standing, name: str, *words: str) -> str:
     """A command as it is typed, with -d and, if it is another folder than this one, -w."""
-    return shlex.join(["autoseg", name, *words]) + standing.place.options(standing.folder)
+    return command(_where(standing), name, *words)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.augment import Intensity, RawSample, draw_sample, make_batch, sample_rng, source_box
-from autoseg.augment.samples import _transferable
+from autoseg.augment import Intensity, RawSample, draw_sample, make_batch, sample_rng, samples, source_box, warp
+from autoseg.augment.pinned import to_device
 from autoseg.recipe import Augmentation
 from tests import small
 
@@ -33,19 +33,39 @@ def test_uint16_beyond_int16_arrives_as_it_is() -> None:
     assert batch.codes.flatten().tolist() == [300, 65_535]
 
 
-def test_a_gpu_gets_its_samples_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    pinned: list[torch.Tensor] = []
+def test_a_gpu_copies_from_pinned_memory_and_a_cpu_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[torch.Tensor, torch.device, bool]] = []
+    given, pinned = torch.arange(6), torch.arange(6)
+    assert to_device(given, CPU) is given
 
-    def pin(tensor: torch.Tensor) -> torch.Tensor:
-        pinned.append(tensor)
+    def to(tensor: torch.Tensor, device: torch.device, *, non_blocking: bool) -> torch.Tensor:
+        sent.append((tensor, device, non_blocking))
         return tensor
 
-    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
-    array = np.arange(6, dtype=np.uint16).reshape(2, 3)
-    _transferable(array, torch.device("cpu"))
-    assert not pinned
-    _transferable(array, torch.device("cuda"))
-    np.testing.assert_array_equal(pinned[0].numpy(), array)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    gpu = torch.device("cuda", 1)
+    to_device(given, gpu)
+    ((tensor, device, non_blocking),) = sent
+    assert tensor is pinned
+    assert (device, non_blocking) == (gpu, True)
+
+
+def test_all_that_a_batch_is_made_of_is_sent_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[torch.Size] = []
+
+    def noted(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        sent.append(tensor.shape)
+        return to_device(tensor, device)
+
+    monkeypatch.setattr(samples, "to_device", noted)
+    monkeypatch.setattr(warp, "to_device", noted)
+    draw = small.neutral(matrix=np.eye(2), elastic=np.zeros((2, 6, 7)))
+    given = small.sample((20, 20), sets=5, ignore=np.ones(5, bool), draw=draw, previous=np.zeros((3, 20, 20), np.uint8))
+    make_batch([given], (16, 12), device=CPU)
+    grid = [(16,), (12,), (2, 6, 7), (16, 6), (12, 7)]
+    # The previous stage's channels are warped along, on the same grid.
+    assert sorted(sent) == sorted([(1, 20, 20), (20, 20), (3, 20, 20), *grid, *grid, (1, 5, 2), (1, 5)])
 
 
 def test_the_image_is_normalised_before_it_is_augmented() -> None:

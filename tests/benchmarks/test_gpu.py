@@ -20,7 +20,7 @@ from tests.house.bare import import_without, refused_names
 MODULES = [f"benchmarks.{part.module}" for part in gpu.PARTS.values()]
 
 #: Those whose own tests run every row as well, and the one that loads torch's compiler.
-LONG = ("memory", "prediction", "compile")
+LONG = ("smoke", "memory", "prediction", "compile")
 
 
 def page_in(folder: Path) -> Page:
@@ -131,7 +131,7 @@ def test_a_failure_is_noted_once(tmp_path: Path) -> None:
 
 
 def test_parts_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="'speed' is none of dtypes, steps"):
+    with pytest.raises(argparse.ArgumentTypeError, match="'speed' is none of smoke, dtypes, steps"):
         gpu._part("speed")
     monkeypatch.setenv("OUT", str(tmp_path))
     assert gpu.default_folder() == tmp_path

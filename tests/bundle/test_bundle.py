@@ -1,6 +1,7 @@
 """A model as one file: what it holds, that it predicts as the run does, and what does not go into it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 
 from autoseg.bundle import contents as bundle_contents
 from autoseg.bundle.contents import shared_plan
+from autoseg.bundle.onnx_folder import write_onnx
 from autoseg.bundle.write import write_bundle
 from autoseg.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.errors import FileFormatError, UsageError
@@ -123,6 +125,18 @@ def test_an_export_that_fails_leaves_the_earlier_file(run: Path, tmp_path: Path)
         write_bundle(tmp_path / "a.zip", chosen(run))
     assert (tmp_path / "a.zip").read_bytes() == before
     assert [path.name for path in tmp_path.glob(".tmp*")] == []
+
+
+@pytest.mark.parametrize("write", [write_bundle, write_onnx])
+def test_folds_that_predict_refuses_are_not_exported(write: Callable[..., object], tmp_path: Path) -> None:
+    plant_run(tmp_path, tiny_plan(OVERLAPPING), "0")
+    run = plant_run(tmp_path, tiny_plan(OVERLAPPING, patch=32), "1")
+    with pytest.raises(UsageError, match="another plan than the folds before it") as predicting:
+        Predictor.load(run, device="cpu")
+    with pytest.raises(UsageError) as exporting:
+        write(tmp_path / "a.zip", chosen(run))
+    assert str(exporting.value) == str(predicting.value)
+    assert not (tmp_path / "a.zip").exists()
 
 
 def test_packed_anew_it_still_loads(run: Path, tmp_path: Path) -> None:

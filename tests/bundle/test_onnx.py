@@ -1,7 +1,9 @@
 """ONNX files give what torch gives, at sizes and batches they were not exported at; a folder of them predicts as the run does."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -141,6 +143,24 @@ def test_what_is_missing_is_named_with_the_command(run: Path, monkeypatch: pytes
         needs("no_such_module")
     with pytest.raises(UsageError, match="onnxruntime-gpu"):
         OnnxNet(b"", torch.device("cuda", 0))
+
+
+class Session:
+    """What onnxruntime makes of "cuda" where CUDA's libraries cannot be loaded: a session on the processor, and no error."""
+
+    def __init__(self, data: bytes, options: object, providers: list[Any]) -> None:
+        pass
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+
+def test_a_gpu_that_onnxruntime_lists_and_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    fake = SimpleNamespace(get_available_providers=lambda: listed, SessionOptions=SimpleNamespace, InferenceSession=Session)
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    with pytest.raises(UsageError, match=r"could not load the libraries for cuda:1 and would compute on the processor: .* --device cpu"):
+        OnnxNet(b"", torch.device("cuda", 1))
 
 
 def test_a_folder_of_other_things_is_left_alone(run: Path, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ def test_the_three_commands_on_a_phantom(autoseg: Autoseg, tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     done = autoseg("demo", "make", "--people", 5, "--size", 64, "--workers", 1)
     assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == "Next: autoseg check"
+    assert autoseg("check", "--workers", 1).out.splitlines()[-1] == "Next: autoseg plan_and_preprocess"
     plan = ["plan_and_preprocess", "-d", "HandBone", "--gpu", "cpu", "--workers", 1]
     done = autoseg(*plan)
     assert done.code == 0, done.err
@@ -47,6 +49,7 @@ def test_the_three_commands_on_a_phantom(autoseg: Autoseg, tmp_path: Path, monke
     assert "is done" in autoseg(*train).out
     done = autoseg("predict", "--ensemble", "--device", "cpu")
     assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == "Next: autoseg demo score"
     out = tmp_path / "results" / "HandBone" / "predictions" / "ensemble"
     cases = [path for path in out.iterdir() if path.is_dir() and not path.name.startswith(".")]
     assert cases
@@ -71,9 +74,11 @@ def test_a_prediction_that_fails_for_an_image_exits_with_1(autoseg: Autoseg, tmp
     good = (tmp_path / "raw" / "Blobs" / "imagesTs" / "new.png").read_bytes()
     (images / "good.png").write_bytes(good)
     (images / "bad.png").write_bytes(good[:60])
+    (images / "notes.txt").touch()
     done = autoseg("predict", "-i", images, "-o", tmp_path / "out", "--device", "cpu")
     assert done.code == 1, done
     assert "Failed: bad" in done.err
+    assert "1 file that is no image is passed over: notes.txt" in done.out
     assert (tmp_path / "out" / "good").is_dir()
 
 

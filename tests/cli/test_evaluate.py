@@ -10,7 +10,7 @@ import pytest
 from autoseg.evaluate import load_summary
 from autoseg.io.json_files import save_json
 from autoseg.planners.folds import Fold, Splits
-from autoseg.workspace import Workspace
+from autoseg.workspace import CHECKPOINT, SUMMARY, Workspace
 from tests.cli.conftest import Autoseg
 from tests.io.make import make_handbone, make_masks, square, write_json, write_picture
 
@@ -145,6 +145,14 @@ def test_a_mistake_is_one_message_and_code_2(data: Path, autoseg: Autoseg) -> No
     out = data / "out"
     assert "no such folder of predictions" in fails("evaluate", data / "nowhere", "-w", data)
     assert "holds no predictions" in fails("evaluate", data / "raw", "-w", data)
+    meant, results = data / "results/Squares/predictions/ensemble", data / "results/Squares"
+    meant.mkdir(parents=True)
+    assert f"no such folder of predictions; there is {meant}." in fails("evaluate", "ensemble", "-w", data)
+    run = results / "default/2d-default"
+    (run / "fold0").mkdir(parents=True)
+    for file in (CHECKPOINT, SUMMARY):
+        (run / "fold0" / file).touch()
+    assert f"nor a run's folds; there are {run}, {meant}." in fails("evaluate", results, "-w", data)
     assert "belong together" in fails("evaluate", out, "-w", data, "--by", "sex")
     assert "--tolerance must be" in fails("evaluate", out, "-w", data, "--tolerance", "-1")
     assert "holds no summary.json" in fails("compare", out, out)

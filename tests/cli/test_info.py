@@ -3,9 +3,11 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ import torch
 
 from autoseg import __version__
 from autoseg.budget import GPUS
-from autoseg.cli import info
+from autoseg.cli import complete, info
 from autoseg.fingerprint.hardware import Gpu, processor_has_bf16
+from autoseg.infer.formats import FORMATS
 from tests.cli.conftest import Autoseg
 from tests.trainers.make import NAME, plan_and_prepare
 
@@ -26,7 +29,7 @@ def test_info_of_this_machine(autoseg: Autoseg, tmp_path: Path) -> None:
     done = autoseg("info", "-w", tmp_path)
     assert done.code == 0, done.err
     assert done.out.startswith(f"autoseg {__version__}, Python {platform.python_version()}, ")
-    assert f"torch {torch.__version__}" in done.out
+    assert f"torch {version('torch')}" in done.out
     assert "MISSING" not in done.out
     found = json.loads(autoseg("info", "--json", "-w", tmp_path).out)
     assert found["devices"][-1]["device"] == "cpu"
@@ -83,10 +86,34 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("train --pat", "--pat", ["--patience"]),
         (f"train -d {NAME}", "", ["2d"]),
         ("train -d Nowhere", "", []),
+        ("predict --device", "c", ["cpu", "cuda"]),
+        ("predict --format", "ma", ["masks", "map"]),
+        ("predict --format", "masks,ov", ["masks,overlay"]),
+        ("predict --format", "masks,m", ["masks,map"]),
     ],
 )
 def test_completion(workspace: Path, line: str, word: str, expected: list[str]) -> None:
     assert offered(line, workspace, word) == expected
+
+
+def test_all_formats_are_offered() -> None:
+    assert tuple(FORMATS) == complete.FORMATS
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(("typed", "expected"), [("M", r"My\ hands\ set"), ('"M', "My hands set")])
+def test_bash_gets_a_name_with_spaces_as_one_word(tmp_path: Path, typed: str, expected: str) -> None:
+    (tmp_path / "raw/My hands set").mkdir(parents=True)
+    place = tmp_path / "bin"
+    place.mkdir()
+    code = "import sys; sys.argv[0] = 'autoseg'; from autoseg.cli import main; main()"
+    (place / "autoseg").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}" "$@"\n', encoding="utf-8")
+    (place / "autoseg").chmod(0o755)
+    script = f"""eval "$(autoseg completion bash)"; COMP_WORDS=(autoseg check -d '{typed}'); COMP_CWORD=3
+        COMPREPLY=(); _autoseg_completion autoseg; printf '%s|' "${{COMPREPLY[@]}}" """
+    environment = os.environ | {"PATH": f"{place}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "--norc", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{expected}|", done.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from autoseg import stopwatch
 from autoseg.budget import named_gpu
 from autoseg.cli.progress import duration
 from autoseg.cli.train import check_memory
 from autoseg.errors import DeviceError, FileFormatError, UsageError
 from autoseg.io.json_files import load_json, save_json
 from autoseg.plan import Plan
-from autoseg.workspace import Workspace
+from autoseg.workspace import SUMMARY, Workspace
 from tests.cli.conftest import Autoseg
+from tests.io.make import make_maps, write_json
 from tests.trainers.make import NAME, plan_and_prepare, write_raw
 
 
@@ -202,12 +204,57 @@ def test_a_device_out_of_memory_is_no_traceback(autoseg: Autoseg, planned: Path,
     assert "--batch" in done.err
 
 
+def test_a_crash_that_is_not_for_lack_of_memory_is_shown(autoseg: Autoseg, planned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise RuntimeError("FIND was unable to find an engine to execute this computation")
+
+    monkeypatch.setattr("autoseg.trainers.train_folds", broken)
+    with pytest.raises(RuntimeError, match="unable to find an engine"):
+        autoseg("train", "2d", "0", "-w", planned)
+
+
 def test_a_device_with_less_memory_than_the_plan_needs(planned: Path) -> None:
     plan = load_json(Workspace(root=planned).plan_file(NAME, "default"), Plan)
     needed = plan.stages["2d"].memory.peak_bytes
     check_memory(plan, "2d", needed, "cuda:0", " -d Blobs")
     with pytest.raises(DeviceError, match=r"cuda:0 has .* GiB. Plan for it: autoseg plan_and_preprocess -d Blobs \(or --gpu-memory \d+\)"):
         check_memory(plan, "2d", needed - 1, "cuda:0", " -d Blobs")
+
+
+def test_a_broken_plan_is_met_before_anything_is_measured(autoseg: Autoseg, raw_only: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(raw_only, tmp_path / "w"))
+    file = Workspace(root=root).plan_file(NAME, "default")
+    file.parent.mkdir(parents=True)
+    file.write_text("{", encoding="utf-8")
+    done = autoseg("plan_and_preprocess", "-w", root, "--workers", 1)
+    assert done.code == 2
+    assert str(file) in done.err
+    assert len(done.out.splitlines()) == 1, done.out  # which data set
+
+
+def test_check_names_the_classes_and_a_mistyped_key(autoseg: Autoseg, tmp_path: Path) -> None:
+    root = make_maps(tmp_path / "raw/Two", {"x": 1}, cases=6)
+    write_json(root / "dataset.json", {"label": {"x": 1}, "licence": "none"})
+    done = autoseg("check", "-w", tmp_path, "--workers", 1)
+    assert done.code == 0, done.out
+    assert "  Classes: class 1\n" in done.out
+    assert f"1 warning:\n  {root / 'dataset.json'}: 'label' is not read; is 'labels' meant?\n" in done.out
+
+
+def test_a_finished_fold_is_not_timed_again(monkeypatch: pytest.MonkeyPatch, planned: Path, tmp_path: Path, autoseg: Autoseg) -> None:
+    root = Path(shutil.copytree(planned, tmp_path / "w", copy_function=shutil.copy2))
+    place = Workspace(root=root)
+    file = place.plan_file(NAME, "default")
+    save_json(file, replace(load_json(file, Plan), budget=named_gpu("v100-32gb")))
+    summary = place.fold_folder(NAME, "default", "2d", "default", "0") / SUMMARY
+    summary.parent.mkdir(parents=True)
+    summary.touch()
+    monkeypatch.setattr(stopwatch, "measure_step", lambda stage, device, *, exclusive: 0.01)
+    monkeypatch.setattr("autoseg.cli.train.train_in_turn", lambda job, **given: None)
+    command = ("train", "2d", "--device", "cpu", "-w", root, "--epochs", 2, "--iterations-per-epoch", 1)
+    assert "Timing" not in autoseg(*command, "fold0").out
+    assert "1 s for 2 steps" in autoseg(*command, "fold0..1").out
+    assert "1 s for 4 steps" in autoseg(*command, "fold0..1", "--restart").out
 
 
 def test_windows_is_told_where_it_runs(autoseg: Autoseg, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autoseg.cli.train import options_for
+from autoseg.cli.next_run import options_for
 from autoseg.infer.folds import find_run
 from autoseg.workspace import Workspace
 from tests.infer.plans import EXCLUSIVE, plant_run, tiny_plan

@@ -1,6 +1,8 @@
 """predict on several devices: a process for each, one folder of predictions."""
 
+import multiprocessing
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 from autoseg.case import Case
 from autoseg.cli import predict_nets
 from autoseg.cli.predict_nets import Nets, sub_part
-from autoseg.errors import UsageError
+from autoseg.errors import DeviceError, UsageError
 from autoseg.infer.files import choose_part
 from autoseg.infer.folds import choose_folds
 from autoseg.io.inputs import find_inputs
@@ -82,6 +84,33 @@ def test_devices_of_different_kinds_do_not_mix(workspace: Path, monkeypatch: pyt
         nets(workspace).predict_files(
             [torch.device("cuda", 0), torch.device("cuda", 1)], cases, workspace / "out", part=None, progress=lambda done, total: None
         )
+
+
+class Broken:
+    """Nets whose loading fails."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def load(self, device: torch.device) -> None:
+        raise RuntimeError(self.words)
+
+
+def work(words: str) -> predict_nets._Message:
+    """What a process tells whose nets fail with these words."""
+    here, there = multiprocessing.Pipe(duplex=False)
+    predict_nets._work(cast(Nets, Broken(words)), CPU, None, [], Path(), {}, there)
+    message = here.recv()
+    assert isinstance(message, predict_nets._Message)
+    return message
+
+
+def test_a_process_without_memory_says_so() -> None:
+    error = work("CUDA driver error: out of memory\nmore").error
+    assert isinstance(error, DeviceError)
+    assert str(error) == "cpu ran out of memory (CUDA driver error: out of memory)"
+    with pytest.raises(RuntimeError, match="an illegal memory access"):
+        work("CUDA error: an illegal memory access was encountered")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from autoseg.errors import RunError
 from autoseg.io.locks import locked
 from autoseg.preprocess.readers import reading
 from autoseg.standing.live import Live, write_live
-from autoseg.workspace import LOCK, Workspace
+from autoseg.workspace import CHECKPOINT, LOCK, Workspace
 from tests.cli.conftest import Autoseg
 from tests.trainers.make import NAME, plan_and_prepare
 
@@ -45,8 +45,15 @@ def test_who_plans_or_cleans_is_named(autoseg: Autoseg, place: Workspace) -> Non
 
 
 def test_a_training_seen_from_another_window(autoseg: Autoseg, place: Workspace) -> None:
-    assert autoseg("train", "2d", 0, "--epochs", 1, "--iterations-per-epoch", 1).code == 0
+    trained = autoseg("train", "2d", 0, "--epochs", 1, "--iterations-per-epoch", 1)
+    assert trained.code == 0
+    rest = "autoseg train 2d fold1..4 --epochs 1 --iterations-per-epoch 1"
+    assert trained.out.splitlines()[-1] == f"Next: autoseg predict (or first the other folds: {rest})"
+    chosen = autoseg("select")
+    assert chosen.code == 2
+    assert chosen.err.splitlines()[-1].endswith(f"Finish it: {rest}.")
     write_live(fold(place, 1), Live(doing="training", share=0.43, left_s=750))
+    (fold(place, 1) / CHECKPOINT).touch()
     write_live(fold(place, 2), Live(doing="failed", share=0.2, why="the disk is full"))
     write_live(fold(place, 3), Live(doing="training", share=0.1))
     with locked(fold(place, 1) / ".lock", "trained"):
@@ -65,11 +72,9 @@ def test_a_training_seen_from_another_window(autoseg: Autoseg, place: Workspace)
     assert "10 of 10 cases prepared" in done.out
     assert "Disk: raw " in done.out
     assert lines[-1] == "Next: the training is on its way; autoseg status shows how it goes"
-    assert (
-        autoseg("status")
-        .out.splitlines()[-1]
-        .startswith(f"Next: autoseg train 2d fold1..3 --epochs 1 --iterations-per-epoch 1 -d {NAME}   (goes on")
-    )
+    expected = f"Next: {rest.replace('1..4', '1..3')} -d {NAME}   (goes on where it stopped; begins anew"
+    assert autoseg("status").out.splitlines()[-1].startswith(expected)
+    assert "nothing was saved yet" in next(line for line in autoseg("status").out.splitlines() if line.startswith("  fold3"))
 
 
 def test_for_programs(autoseg: Autoseg, place: Workspace) -> None:
@@ -129,13 +134,14 @@ def test_prepared_cases_go_when_asked_and_come_back(autoseg: Autoseg, place: Wor
     assert "2d: 10 of 10 cases prepared" in autoseg("status").out
 
 
-@pytest.mark.parametrize("name", ["..", ".", "../w"])
+@pytest.mark.parametrize("name", ["..", ".", "../w", "raw", "/"])
 def test_a_path_is_no_name_of_results(autoseg: Autoseg, place: Workspace, name: str) -> None:
     (place.root / "results").mkdir(exist_ok=True)
     done = autoseg("clean", "-d", name, "--yes")
-    assert done.code == 0, done.err
-    assert "Nothing to delete." in done.out
-    assert f"{NAME}/" not in done.out
+    assert done.code == 2
+    assert f"-d {name}: nothing in this workspace was made from " in done.err
+    assert f"{NAME}" in done.err
+    assert "Nothing to delete." not in done.out
     assert "its results; the data themselves are not here" not in done.out
 
 
@@ -145,6 +151,8 @@ def test_cases_that_a_training_reads_stay(autoseg: Autoseg, place: Workspace) ->
         done = autoseg("clean", "--prepared", "--yes")
     assert done.code != 0
     assert "default/2d-default/fold0 (process " in done.err
+    assert "which are to be deleted. Wait until it has ended" in done.err
+    assert "prepared again" not in done.err
     assert "10 of 10 cases prepared" in autoseg("status").out
 
 
@@ -170,3 +178,61 @@ def test_nothing_is_cleaned_under_a_training(autoseg: Autoseg, place: Workspace)
     assert done.code != 0
     assert "default/2d-default/fold1 (process " in done.err
     assert "2d: 10 of 10 cases prepared" in autoseg("status").out
+
+
+def last_line(autoseg: Autoseg) -> str:
+    done = autoseg("status")
+    assert done.code == 0, done.err
+    return done.out.splitlines()[-1]
+
+
+def test_a_broken_plan_is_shown_in_full_and_mended_first(autoseg: Autoseg, place: Workspace) -> None:
+    file = place.plan_file(NAME, "default")
+    file.write_text(file.read_text(encoding="utf-8").replace('"num_axes"', '"axes"'), encoding="utf-8")
+    lines = autoseg("status").out.splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith("Cannot be read: "))
+    assert lines[at].endswith("is damaged or was edited wrongly:")
+    assert "    axes: unknown key" in lines[at + 1 : -1]
+    assert lines[-1] == f"Next: mend {file} (see above), or delete it and run autoseg plan_and_preprocess -d {NAME} again"
+
+
+def test_a_plan_whose_parts_contradict_each_other_is_mended_first(autoseg: Autoseg, place: Workspace) -> None:
+    file = place.plan_file(NAME, "default")
+    file.write_text(file.read_text(encoding="utf-8").replace('"in_channels": 1', '"in_channels": 7'), encoding="utf-8")
+    done = autoseg("status")
+    assert f"Cannot be read: {file} was edited wrongly:\n    stages.2d: network.in_channels must be" in done.out
+    assert done.out.splitlines()[-1].startswith(f"Next: mend {file} (see above), or delete it")
+
+
+def test_a_case_that_is_gone(autoseg: Autoseg, place: Workspace) -> None:
+    (place.raw / NAME / "imagesTr/case3.png").unlink()
+    shutil.rmtree(place.raw / NAME / "labelsTr/case3")
+    assert "measured      10 cases in 5 folds; since then no longer there: case3" in autoseg("status").out
+    again = f"autoseg plan_and_preprocess --gpu cpu -d {NAME}"
+    assert last_line(autoseg).startswith(f"Next: {again}   (labelled cases changed")
+    done = autoseg(*again.split()[1:], "--workers", 1)
+    assert done.code == 0, done.err
+    assert "2d: 9 of 9 cases prepared" in autoseg("status").out
+    assert last_line(autoseg).startswith("Next: autoseg train 2d")
+
+
+def test_a_class_that_has_another_name_now(autoseg: Autoseg, place: Workspace) -> None:
+    for mask in (place.raw / NAME).glob("labelsTr/*/big one.png"):
+        mask.rename(mask.with_name("huge.png"))
+    line = last_line(autoseg)
+    assert line.startswith(f"Next: autoseg plan_and_preprocess --plan NAME --gpu cpu -d {NAME}   (")
+    assert "default.json is for other data: classes: 2 in the plan, 2 in the data; only in the plan big one" in line
+
+
+def test_the_second_stage_behind_one_fold(autoseg: Autoseg, place: Workspace) -> None:
+    file = place.plan_file(NAME, "default")
+    plan = json.loads(file.read_text(encoding="utf-8"))
+    plan["stages"] = {"2d_lowres": plan["stages"]["2d"] | {"name": "2d_lowres"}}
+    network = plan["stages"]["2d_lowres"]["network"] | {"in_channels": 3}
+    plan["stages"]["2d_cascade"] = plan["stages"]["2d_lowres"] | {"name": "2d_cascade", "previous": "2d_lowres", "network": network}
+    file.write_text(json.dumps(plan), encoding="utf-8")
+    options = "--trainer sgd --epochs 1 --iterations-per-epoch 1"
+    done = autoseg("train", "2d_lowres", "fold0", *options.split())
+    assert done.code == 0, done.err
+    second = f"autoseg train 2d_cascade fold0..4 {options}"
+    assert done.out.splitlines()[-1] == f"Next: autoseg train 2d_lowres fold1..4 {options}, then {second}"

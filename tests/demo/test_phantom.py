@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -135,8 +140,21 @@ def test_interrupted_call_is_completed(files: PhantomFiles, tmp_path: Path) -> N
 
 def test_other_parameters_need_another_folder(files: PhantomFiles) -> None:
     root = files.raw.parent.parent
-    with pytest.raises(UsageError, match=r"size 96 there, 64 asked for.*another folder"):
+    with pytest.raises(UsageError, match=r"size 96 there, 64 asked for.*another folder") as refused:
         write_phantom(root, people=2, size=64, workers=1)
+    assert str(refused.value).endswith(f"remove that phantom, {files.raw} and {files.truth}.")
+
+
+def test_the_keyboard_stops_all_processes_without_a_word_of_theirs(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "autoseg", "demo", "make", "-w", str(tmp_path), "--people", "300", "--size", "64", "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:
+        while not list(tmp_path.rglob("*.png")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        said, _ = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in said) == (130, False), said
+    assert said.strip() == "Stopped. What was finished is kept; the same command goes on."
 
 
 def test_real_data_are_never_touched(tmp_path: Path) -> None:

@@ -118,6 +118,16 @@ def test_wrong_grids_and_values_are_one_error(tmp_path: Path) -> None:
         scored(raw, tmp_path / "out")
     assert "case0.png: has the shape (7, 8), its image (6, 8)" in str(error.value)
     assert "case1.png: holds the undeclared value 9" in str(error.value)
+    assert str(error.value).endswith(folder.HINT)
+
+
+def test_a_file_that_cannot_be_read_has_no_hint_about_grids(tmp_path: Path) -> None:
+    raw = read_dataset(make_maps(tmp_path / "raw", {"background": 0, "x": 1}))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/case0.png").write_bytes(b"garbage")
+    with pytest.raises(DataError, match=r"case0\.png") as error:
+        scored(raw, tmp_path / "out")
+    assert "lies on the grid" not in str(error.value)
 
 
 def test_cases_are_read_measured_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

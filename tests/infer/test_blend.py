@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.infer.blend import Accumulator, rows_device
+from autoseg.infer.blend import Accumulator, _zeros, rows_device
 from autoseg.infer.tiling import plan_axes, tiles
 
 
@@ -69,6 +69,47 @@ def test_rows_lie_with_the_host_where_a_gpu_has_no_room(monkeypatch: pytest.Monk
     assert rows_device(gpu, 900) == gpu
     assert rows_device(gpu, 901) == host
     assert rows_device(host, 10**15) == host
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("free", "reserved", "peak", "needed", "expected"),
+    [
+        # Of 2.7 GiB that torch keeps, the tiles just computed took all: beside 8.5 GiB of rows the next ones would have 1.2.
+        (7.0, 3.0, 3.0, 8.5, "cpu"),
+        (7.0, 3.0, 3.0, 6.2, "cuda"),
+        # What training left behind is free once the net alone is there.
+        (1.0, 25.0, 3.0, 20.0, "cuda"),
+        (1.0, 25.0, 3.0, 21.0, "cpu"),
+    ],
+)
+def test_rows_leave_room_for_the_next_tiles(
+    free: float, reserved: float, peak: float, needed: float, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = torch.device("cuda", 0)
+    figures = {"memory_reserved": reserved, "memory_allocated": 0.3, "max_memory_allocated": peak}
+    for name, gib in figures.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, gib=gib: int(gib * GIB))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free * GIB), 40 * GIB))
+    assert rows_device(gpu, int(needed * GIB)).type == expected
+
+
+def test_rows_that_find_no_room_after_all_lie_with_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.device | None] = []
+
+    def zeros(*shape: object, device: torch.device | None = None) -> torch.Tensor:
+        asked.append(device)
+        if device is not None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return torch.ones(2, 3).mul_(0)
+
+    monkeypatch.setattr(torch, "zeros", zeros)
+    monkeypatch.setattr("autoseg.infer.blend.rows_device", lambda device, needed: device)
+    gpu = torch.device("cuda", 0)
+    assert _zeros((2, 3), gpu).tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert asked == [gpu, None]
 
 
 @pytest.mark.gpu

@@ -39,6 +39,14 @@ def test_all_formats_at_once(predictor: Predictor, tmp_path: Path) -> None:
     assert not list((tmp_path / "out").rglob(".tmp-*"))
 
 
+def test_of_no_image_no_submission_is_made(predictor: Predictor, tmp_path: Path) -> None:
+    (case,) = images(tmp_path / "in", "a")
+    case.images[0].write_bytes(b"damage")
+    outcome = predictor.predict_files([case], tmp_path / "out", formats=("rle",))
+    assert (list(outcome.failures), outcome.joined) == (["a"], {})
+    assert not (tmp_path / "out/submission.csv").exists()
+
+
 def test_missing_formats_are_made_from_masks(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = images(tmp_path / "in", *"ab")
     predictor.predict_files(cases, tmp_path / "all", formats=ALL)

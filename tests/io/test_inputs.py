@@ -6,7 +6,7 @@ import pytest
 from autoseg.case import Case, Dataset
 from autoseg.errors import DataError, FileFormatError, UsageError
 from autoseg.io.images import read_image
-from autoseg.io.inputs import find_inputs
+from autoseg.io.inputs import find_inputs, passed_over
 from autoseg.io.json_files import read_plain_json
 from tests.io.make import RAMP, encoded, make_handbone, write_json, write_picture
 
@@ -24,7 +24,11 @@ def test_a_folder(tmp_path: Path) -> None:
     for name in ("x10.png", "x9.jpg", ".hidden.png"):
         write_picture(tmp_path / name, RAMP)
     (tmp_path / "notes.txt").touch()
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below/table.csv").touch()
     assert names(tmp_path) == [("x9", 1), ("x10", 1)]
+    assert passed_over(tmp_path, find_inputs(tmp_path)) == [tmp_path / "below/table.csv", tmp_path / "notes.txt"]
+    assert passed_over(tmp_path / "x9.jpg", find_inputs(tmp_path / "x9.jpg")) == []
 
 
 def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ def empty(root: Path) -> None:
         write_picture(root / f"labelsTr/case{k}.png", square(value=0) if k == 4 else square())
 
 
+def mistyped(root: Path) -> None:
+    extra = {"label": LABELS, "channels": ["a"], "training": [], "numTest": 0, "description": "", "tensorImageSize": "2D", "reference": ""}
+    write_json(root / "dataset.json", {"labels": LABELS, **extra})
+
+
 def single(root: Path) -> None:
     write_json(root / "dataset.json", {"labels": {**LABELS, "Y": 3}})
     write_picture(root / "labelsTr/case4.png", np.where(RAMP > 44, 3, np.where(RAMP > 40, 2, square())).astype(np.uint8))
@@ -61,6 +66,7 @@ def single(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (mistyped, ["'label' is not read; is 'labels' meant?", "'channels' is not read; is 'channel_names' meant?"]),
         (constant, ["case2: all pixels have one value"]),
         (twice, ["imagesTr/case3.png: hold the same pixels; put them into one group"]),
         (picture_for_testing, ["imagesTs/other.png: hold the same pixels; a score on it says nothing"]),

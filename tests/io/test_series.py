@@ -13,7 +13,7 @@ from autoseg.errors import DataError, UsageError
 from autoseg.geometry import Geometry
 from autoseg.io.cases import read_case
 from autoseg.io.images import read_image
-from autoseg.io.inputs import find_inputs
+from autoseg.io.inputs import find_inputs, passed_over
 from autoseg.io.layouts import read_dataset
 from autoseg.io.pseudonyms import Salt
 from autoseg.io.writers import output_suffix, write_map
@@ -77,6 +77,8 @@ def test_a_series_as_input(tmp_path: Path) -> None:
     write_series(tmp_path / "study/bob/ct", VOLUME, {0x0020_000E: "1.2.3.5"})
     (tmp_path / "study/ann/ct/DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
     assert find_inputs(tmp_path / "study/ann/ct") == [Case(name="ct", images=(tmp_path / "study/ann/ct",))]
+    assert passed_over(tmp_path / "study/ann/ct", find_inputs(tmp_path / "study/ann/ct")) == []
+    assert passed_over(tmp_path / "study", find_inputs(tmp_path / "study")) == []
     assert [case.name for case in find_inputs(tmp_path / "study")] == ["ann_ct", "bob_ct"]
 
 

@@ -31,7 +31,8 @@ def header_table() -> dict[str, str]:
     text = HEADER.read_text(encoding="utf-8").replace("\\\n", "\n")
     found: dict[str, str] = {}
     for macro, how in MACROS.items():
-        body = re.search(rf"#define AT_FORALL_{macro}\(_\)(.*?)\n\s*\n", text, re.DOTALL)
+        # One of them ends the header of torch 2.7.
+        body = re.search(rf"#define AT_FORALL_{macro}\(_\)(.*?)(?:\n\s*\n|\Z)", text, re.DOTALL)
         assert body is not None, macro
         found |= dict.fromkeys(re.findall(r"_\((\w+)", body[1]), how)
     redispatched = re.search(r"#define AT_FORALL_DIFFERENT_REDISPATCH_SIGNATURE\(_\)(.*?)\n\s*\n", text, re.DOTALL)

@@ -121,6 +121,12 @@ def test_short_time_shrinks_the_patch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "AdamW" in stage.reasons["recipe"]
 
 
+def test_the_whole_image_is_called_so_where_the_time_allows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = timed(monkeypatch, 1e-9).stages["2d"]
+    assert stage.patch == stage.net_shape
+    assert stage.reasons["patch"].startswith("the whole image at full resolution: ")
+
+
 def test_what_is_traced_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     for plan in (timed(monkeypatch, 1e-5), timed(monkeypatch, 1e-7)):
         stage = plan.stages["2d"]

@@ -118,7 +118,14 @@ def test_a_timed_batch_takes_no_longer_than_before() -> None:
     assert stage.batch == 2 * 96 * 96 // (32 * 32)  # the pixels of a step stay
     assert stage.step_s is None  # not measured
     assert overridden("2d.rotation_degrees=10", plan=plan).step_s == 0.5
-    assert "has not been measured" in overridden("2d.recipe.optimizer=adamw", plan=plan).reasons["length"]
+    more = replace(FACTS, cases=FACTS.cases * 2)
+    words = overridden("2d.patch=32,32", plan=plan, facts=more).reasons["batch"]
+    assert words == "18: a larger one would hold more pixels than the step that was timed for the hours, and take longer"
+    length = overridden("2d.recipe.optimizer=adamw", plan=plan).reasons["length"]
+    assert "those before --set: a step of what was set has not been measured" in length
+    timed = replace(plan, budget=replace(plan.budget, hours=0.1))
+    length = overridden("2d.batch=3", plan=timed).reasons["length"]
+    assert length.endswith("; the time may end the training before: a step of what was set has not been measured")
 
 
 def test_single_fields() -> None:

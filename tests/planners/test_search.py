@@ -86,7 +86,7 @@ def test_a_budget_for_nothing_is_refused_with_what_is_needed() -> None:
     ("images", "shape", "patch", "cap"),
     [
         (800, (2048, 2048), (2048, 2048), Cap(40, "5 % of the data set's pixels allow 40")),
-        (20, (1024, 1024), (1024, 1024), Cap(2, "the least, though 5 % of the data set's pixels allow 1")),
+        (20, (1024, 1024), (1024, 1024), Cap(2, "the least, which is more than 5 % of the data set's pixels")),
         (100, (512, 512), (256, 256), Cap(20, "5 % of the data set's pixels allow 20")),
         (10**6, (64, 64), (64, 64), Cap(512, "the most, though 5 % of the data set's pixels allow 50000")),
     ],

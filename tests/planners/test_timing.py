@@ -52,3 +52,17 @@ def test_samples_are_added_while_1500_iterations_are_left() -> None:
     assert (choice.stage.patch, choice.stage.batch) == ((256, 256), 4)
     capped = timed(whole((256, 256)), 1000.0, seconds(2e-6), 3)
     assert capped.stage.batch == 2
+
+
+@pytest.mark.parametrize(
+    ("fold_s", "cap", "words"),
+    [
+        (100.0, 100, "2: the least; it leaves 343 iterations, and a larger one is taken only where it leaves 1,500"),
+        (1000.0, 100, "4: twice as many would leave fewer than 1,500 iterations"),
+        (1000.0, 3, "2: the data set and the memory do not allow twice as many"),
+    ],
+)
+def test_the_reason_of_a_batch_is_true(fold_s: float, cap: int, words: str) -> None:
+    stage = whole((256, 256))
+    choice = within_time([stage], fold_s, seconds(2e-6), lambda candidate: cap, whole="the whole image")
+    assert choice.reasons["batch"] == words

@@ -12,7 +12,7 @@ import pytest
 
 from autoseg.evaluate.label_files import LabelCheck
 from autoseg.io.json_files import load_json, save_json
-from autoseg.report import page, write_report
+from autoseg.report import page, pictures, write_report
 from autoseg.report.found import find
 from autoseg.report.outcomes import CaseRow, case_rows
 from autoseg.workspace import PICTURES, Workspace
@@ -149,6 +149,19 @@ def test_pictures_are_kept_until_their_files_change(place: Workspace) -> None:
     written(place)
     assert len(before.keys() & {path.name for path in kept.iterdir()}) == 3
     assert len(list(kept.iterdir())) == 4
+
+
+def test_pictures_that_cannot_be_kept_do_not_stop_the_report(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(path: Path, text: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    shutil.rmtree(place.results("Evil") / PICTURES, ignore_errors=True)
+    monkeypatch.setattr(pictures, "write_text", refused)
+    assert "case-0" in Page(written(place)).scripts
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert f"The pictures could not be kept in {place.results('Evil') / PICTURES};" in said
 
 
 def test_a_picture_that_another_report_writes_right_now_stays(place: Workspace) -> None:

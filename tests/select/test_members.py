@@ -1,5 +1,6 @@
 """Which runs are members, and on which cases they are compared."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,40 @@ def test_what_cannot_be_a_member_says_what_to_do(tmp_path: Path) -> None:
         find_members(results, FOLDS, ["default/2d-default"])
     with pytest.raises(UsageError, match=r"--members: 2d is not trained; there are default/2d-default"):
         find_members(results, FOLDS, ["2d"])
+
+
+def test_folds_of_different_plans_are_no_member(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    plant_run(results, tiny_plan(OVERLAPPING), "0")
+    plant_run(results, tiny_plan(OVERLAPPING, patch=32), "1")
+    with pytest.raises(UsageError, match=r"fold1.*another plan than the folds before it \(patch .*: autoseg train 2d fold1 --restart\."):
+        find_members(results, FOLDS)
+    plant_other(results, "wide")
+    members, left_out = find_members(results, FOLDS)
+    assert ([member.name for member in members], list(left_out)) == (["wide/2d-default"], ["default/2d-default"])
+    with pytest.raises(UsageError, match=r"--members default/2d-default: .*another plan"):
+        find_members(results, FOLDS, ["default/2d-default"])
+
+
+def test_folds_of_different_splits_are_no_member(tmp_path: Path) -> None:
+    results, dealt = tmp_path / "results", {"0": "new0", "1": "new1"}
+    run = plant_run(results, tiny_plan(OVERLAPPING), *FOLDS)
+
+    def note(fold: str, **record: str) -> None:
+        (run / f"fold{fold}/run.json").write_text(json.dumps(record), encoding="utf-8")
+
+    # No record, a record that fits, and a whole run of earlier splits: which of its cases can be judged is seen case by case.
+    for zero, one in ((("d", "new0"), ("d", "new1")), (("c", "old0"), ("c", "old1"))):
+        assert len(find_members(results, FOLDS, dealt=dealt)[0]) == 1
+        for fold, (data, cases) in (("0", zero), ("1", one)):
+            note(fold, fingerprint=data, cases=cases)
+    assert len(find_members(results, FOLDS, dealt=dealt)[0]) == 1
+    note("1", fingerprint="d", cases="new1")
+    with pytest.raises(UsageError, match=r"fold 0 was trained on other cases .* Train it again: autoseg train 2d fold0 --restart\."):
+        find_members(results, FOLDS, dealt=dealt)
+    note("1", fingerprint="b", cases="older1")
+    with pytest.raises(UsageError, match=r"folds 0, 1 were trained on other cases .* them again: autoseg train 2d fold0,1 --restart\."):
+        find_members(results, FOLDS, dealt=dealt)
 
 
 def test_members_of_other_classes_are_refused(tmp_path: Path) -> None:

@@ -55,6 +55,14 @@ def test_done(folder: Path) -> None:
     assert (found.state, found.dice, found.share) == ("done", 0.875, 1.0)
 
 
+def test_killed_before_anything_was_saved(folder: Path) -> None:
+    write_live(folder, Live(doing="training", share=0.0))
+    assert fold_standing(folder).is_saved
+    (folder / "checkpoint_last.safetensors").unlink()
+    found = fold_standing(folder)
+    assert (found.state, found.is_saved) == ("killed", False)
+
+
 def test_done_needs_its_net(folder: Path) -> None:
     write_json(folder / "summary.json", {"mean": {"dice": 0.875}})
     (folder / "checkpoint_last.safetensors").unlink()
@@ -104,3 +112,12 @@ def test_a_process_that_is_gone_trains_nothing(folder: Path) -> None:
     write_live(folder, Live(doing="training", share=0.25))
     assert fold_standing(folder).state == "killed"
     assert (folder / ".lock").is_file()  # looking changes nothing
+
+
+def test_a_fold_of_earlier_cases(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"cases": "before"}', encoding="utf-8")
+    assert not fold_standing(tmp_path, "now").is_outdated  # nothing is trained
+    (tmp_path / "checkpoint_last.safetensors").write_bytes(b"")
+    assert fold_standing(tmp_path, "now").is_outdated
+    assert not fold_standing(tmp_path, "before").is_outdated
+    assert not fold_standing(tmp_path).is_outdated

@@ -9,9 +9,10 @@ from autoseg.budget import Budget, memory_budget, named_gpu
 from autoseg.io.processes import this_process
 from autoseg.plan import Plan
 from autoseg.standing import Standing, next_step
-from autoseg.standing.dataset import PlanStanding, PredictionStanding, RunStanding
+from autoseg.standing.dataset import PlanStanding, PredictionStanding
 from autoseg.standing.fold import FoldStanding, State
 from autoseg.standing.next_step import first_config
+from autoseg.standing.run import RunStanding
 from autoseg.workspace import Workspace
 from tests import small
 
@@ -67,8 +68,6 @@ def test_in_order(standing: Standing) -> None:
     standing = replace(standing, runs=(run("done", "done"),))
     assert typed(standing) == "autoseg train 2d fold2..4"
     standing = replace(standing, runs=(run(*DONE),))
-    assert typed(standing) == "autoseg select"
-    standing = replace(standing, is_selected=True)
     assert typed(standing) == "autoseg predict --ensemble"
     standing = replace(standing, predictions=(PredictionStanding(folder=Path("p"), num_done=2, is_running=False),))
     assert typed(standing) == "autoseg report"
@@ -105,11 +104,12 @@ def test_of_a_plan_and_a_trainer(standing: Standing) -> None:
 
 
 def test_a_plan_that_nobody_trains_is_no_duty(standing: Standing) -> None:
-    assert typed(replace(standing, plans=(known(plan()), known(plan(name="wide"), prepared=0)), runs=(run(*DONE),))) == "autoseg select"
+    plans = (known(plan()), known(plan(name="wide"), prepared=0))
+    assert typed(replace(standing, plans=plans, runs=(run(*DONE),))) == "autoseg predict --ensemble"
 
 
 def test_cases_of_a_finished_run_may_be_gone(standing: Standing) -> None:
-    assert typed(replace(standing, plans=(known(plan(), prepared=0),), runs=(run(*DONE),))) == "autoseg select"
+    assert typed(replace(standing, plans=(known(plan(), prepared=0),), runs=(run(*DONE),))) == "autoseg predict --ensemble"
     half = replace(standing, plans=(known(plan(), prepared=0),), runs=(run("done"),))
     assert typed(half).startswith("autoseg plan_and_preprocess")
 
@@ -121,7 +121,61 @@ def test_a_cascade(standing: Standing) -> None:
     standing = replace(standing, runs=(run(*DONE, config="2d_lowres"),))
     assert typed(standing) == "autoseg train 2d_cascade fold0..4"
     standing = replace(standing, runs=(*standing.runs, run(*DONE, config="2d_cascade")))
+    assert typed(standing) == "autoseg predict --ensemble"  # its first stage is no other run to choose from
+
+
+def test_among_several_runs_is_chosen(standing: Standing) -> None:
+    standing = replace(standing, runs=(run(*DONE), run(*DONE, trainer="sgd")))
     assert typed(standing) == "autoseg select"
+    assert typed(replace(standing, is_selected=True)) == "autoseg predict --ensemble"
+    assert typed(replace(standing, is_selected=True, unjudged=("default/2d-sgd",))) == "autoseg select"
+
+
+def test_of_several_runs_that_nothing_judges_one_is_named(standing: Standing) -> None:
+    alone = [replace(run(trainer=name), folds=(*run().folds, FoldStanding(name="all", state="done"))) for name in ("default", "sgd")]
+    expected = "autoseg predict --ensemble --plan default --config 2d --trainer default"
+    assert typed(replace(standing, runs=tuple(alone))) == expected
+
+
+def test_what_was_never_saved_begins_anew(standing: Standing) -> None:
+    made = run("killed", "done", "stopped")
+    folds = (replace(made.folds[0], is_saved=False), *made.folds[1:])
+    command, why = next_step(replace(standing, runs=(replace(made, folds=folds),)))
+    assert command.startswith("autoseg train 2d fold0,2 ")
+    assert why == "goes on where it stopped; begins anew where nothing was saved yet: fold0"
+    alone = replace(made, folds=(folds[0], *run().folds[1:]))
+    assert next_step(replace(standing, runs=(alone,)))[1] == "begins anew: nothing was saved yet"
+
+
+def test_the_plan_of_a_gpu_goes_on_without_one(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = replace(plan(), budget=named_gpu("t4"))
+    begun = replace(standing, plans=(known(made),), runs=(begun_with(run("done", "stopped"), "--epochs", "3"),))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert typed(begun) == "autoseg train 2d fold1 --epochs 3 --device cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert typed(begun) == "autoseg train 2d fold1 --epochs 3"
+
+
+def test_a_broken_plan_is_mended_first(standing: Standing) -> None:
+    for plans in ((), standing.plans):
+        command, why = next_step(replace(standing, plans=plans, broken=(Path("plans/wide.json"),)))
+        assert command == ""
+        assert why.startswith("mend plans/wide.json (see above), or delete it and run autoseg plan_and_preprocess --plan wide -d")
+
+
+def test_a_plan_for_other_data_is_not_trained(standing: Standing) -> None:
+    other = replace(known(plan()), misfits=("classes: 2 in the plan, 1 in the data",))
+    found = replace(standing, plans=(other,), runs=(run("stopped"),))
+    assert typed(found) == "autoseg plan_and_preprocess --plan NAME --gpu cpu"
+    assert "plans/default.json is for other data: classes: 2 in the plan" in next_step(found)[1]
+    assert typed(replace(found, plans=(other, known(plan(name="new"))))) == "autoseg train 2d fold0..4 --plan new"
+
+
+def test_changed_cases_are_measured_again(standing: Standing) -> None:
+    for runs in ((), (run("stopped"),), (run(*DONE),)):
+        found = replace(standing, runs=runs, changed="no longer there: c3")
+        assert typed(found) == "autoseg plan_and_preprocess --gpu cpu"
+        assert next_step(found)[1].endswith("no longer there: c3")
 
 
 def test_one_net_of_all_cases_is_enough(standing: Standing) -> None:

@@ -17,10 +17,15 @@ from autoseg.cli.screen import Screen
 from autoseg.errors import DeviceError, RunError
 from autoseg.io.interrupt import Interrupted
 from autoseg.nets import UNet
+from autoseg.trainers import launch
 from autoseg.trainers.determinism import CUBLAS_VARIABLE, reproducible
 from tests.trainers.make import NAME
 
 COMMAND = ["train", "2d", "fold0", "--epochs", "2", "--iterations-per-epoch", "4"]
+
+
+class Measured(Exception):
+    """A step would have been timed."""
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +84,23 @@ def test_the_mode_holds_for_every_step_and_no_longer(workspace: Path, monkeypatc
         train(workspace)
 
 
+@pytest.mark.parametrize(("options", "expected"), [(["--deterministic"], ":4096:8"), ([], None)])
+def test_cublas_is_told_before_a_step_is_timed(
+    options: list[str], expected: str | None, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # torch looks once in a process, when cuBLAS is first used: with --hours that may be here.
+    seen: list[str | None] = []
+
+    def measure(*arguments: Any, **settings: Any) -> float:
+        seen.append(os.environ.get(CUBLAS_VARIABLE))
+        raise Measured
+
+    monkeypatch.setattr(launch, "measure_step", measure)
+    with pytest.raises(Measured):
+        cli.main(["train", "2d", "fold0", "--hours", "0.01", *options, "-w", str(workspace)], standalone_mode=False)
+    assert seen == [expected]
+
+
 def test_a_run_goes_on_with_the_threads_it_began_with(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, seen = torch.get_num_threads(), list[int]()
 
@@ -108,7 +130,9 @@ def test_an_operation_without_such_a_kernel_names_the_option(workspace: Path, mo
         return forward(net, x)
 
     monkeypatch.setattr(UNet, "forward", scattered)
-    with pytest.raises(DeviceError, match=r"--deterministic: .*put_ does not have a deterministic .*leave --deterministic out"):
+    with pytest.raises(
+        DeviceError, match=r"--deterministic: .*put_ does not have a deterministic .*another net, loss.*leave --deterministic out"
+    ):
         train(workspace, "--deterministic")
     assert not torch.are_deterministic_algorithms_enabled()
 

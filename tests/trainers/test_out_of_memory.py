@@ -17,6 +17,7 @@ from autoseg.cli.screen import Screen
 from autoseg.io.interrupt import Interrupted
 from autoseg.nets import UNet
 from autoseg.trainers import fit
+from autoseg.trainers.shortage import STEPS_OF_GRACE, Shortage
 from tests.trainers.make import NAME
 
 BATCH = 3
@@ -65,12 +66,14 @@ def test_the_step_is_made_in_parts(
 ) -> None:
     sizes = room_for(2, monkeypatch, error, after=2)
     train(workspace)
-    # Two whole steps; the third fails and is made again as 2 + 1, and so are all after it.
-    assert sizes == [3, 3, 3, *[2, 1] * 4]
+    # Two whole steps; the third fails, fails again, and is made again as 2 + 1, and so are all after it.
+    assert sizes == [3, 3, 3, 3, *[2, 1] * 4]
     out = capsys.readouterr().out
     assert out.count(SPLIT) == 1
-    assert f"fold0: {SPLIT} 2 with 3 samples at a time. From here on a step takes its 3 samples 2 at a time" in out
-    assert (folder(workspace) / "log.txt").read_text(encoding="utf-8").count(SPLIT) == 1
+    assert f"fold0: {SPLIT} 2 with 3 samples at a time again. From here on a step takes its 3 samples 2 at a time" in out
+    log = (folder(workspace) / "log.txt").read_text(encoding="utf-8")
+    assert log.count(SPLIT) == 2
+    assert f"{SPLIT} 2 with 3 samples at a time. What the step held is given back, and it is made again." in log
     assert last(workspace).progress["micro_batch"] == 2
     rows = [json.loads(line) for line in (folder(workspace) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row.get("micro_batch") for row in rows] == [2, 2]
@@ -83,16 +86,62 @@ def test_the_step_is_made_in_parts(
 def test_it_is_halved_until_it_fits(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = room_for(1, monkeypatch)
     train(workspace)
-    assert sizes == [3, 2, *[1, 1, 1] * 6]
+    assert sizes == [3, 3, 2, 2, *[1, 1, 1] * 6]
     assert capsys.readouterr().out.count(SPLIT) == 2
     assert last(workspace).progress["micro_batch"] == 1
 
 
+def short_in(calls: set[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Training passes with these numbers, counted from 0, fail whatever their size; gives the sizes of all passes."""
+    sizes: list[int] = []
+    forward: Forward = UNet.forward
+
+    def short(net: UNet, x: Tensor) -> Any:
+        if net.training and type(x) is Tensor:
+            sizes.append(len(x))
+            if len(sizes) - 1 in calls:
+                raise CUDA
+        return forward(net, x)
+
+    monkeypatch.setattr(UNet, "forward", short)
+    return sizes
+
+
+def test_a_step_that_fails_once_keeps_its_size(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = short_in({2}, monkeypatch)
+    train(workspace)
+    assert sizes == [3] * 7
+    assert SPLIT not in capsys.readouterr().out
+    assert (folder(workspace) / "log.txt").read_text(encoding="utf-8").count(SPLIT) == 1
+    assert last(workspace).progress["micro_batch"] is None
+    assert not any("micro_batch" in line for line in (folder(workspace) / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    assert last(workspace).progress["iteration"] == 6
+
+
+def test_one_that_fails_again_soon_does_not(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = short_in({1, 4}, monkeypatch)
+    train(workspace)
+    # The second step fails and is made again; the fourth fails, and is made again in parts.
+    assert sizes == [3, 3, 3, 3, 3, *[2, 1] * 3]
+
+
+def test_what_was_long_ago_is_forgotten_and_smaller_parts_are_given_their_own_second_chance() -> None:
+    short = Shortage()
+    sizes = [short.after(iteration, 4, 5)[0] for iteration in (7, 7 + STEPS_OF_GRACE, 8 + STEPS_OF_GRACE, 9 + STEPS_OF_GRACE)]
+    assert sizes == [4, 4, 2, 4]
+    # A training that went back to its last checkpoint begins anew.
+    assert short.is_new(3)
+    assert not short.is_new(10 + STEPS_OF_GRACE)
+
+
 def test_a_single_sample_too_large_is_an_error_and_what_is_saved_stays(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "CHECKPOINT_EVERY_S", -1.0)
-    room_for(0, monkeypatch, after=2)
+    sizes = room_for(0, monkeypatch, after=2)
     with pytest.raises(torch.OutOfMemoryError):
         train(workspace)
+    assert sizes == [3, 3, 3, 3, 2, 2, 1, 1]
     assert last(workspace).progress["iteration"] == 2
 
 
@@ -121,7 +170,7 @@ def stop_after(iteration: int, workspace: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_continued_run_starts_with_it(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = room_for(2, monkeypatch)
     stop_after(2, workspace, monkeypatch)
-    assert sizes == [3, 2, 1, 2, 1]
+    assert sizes == [3, 3, 2, 1, 2, 1]
     sizes.clear()
     capsys.readouterr()
     train(workspace)
@@ -140,7 +189,8 @@ def test_the_images_are_the_same_bit_for_bit(workspace: Path, monkeypatch: pytes
     monkeypatch.setattr("autoseg.trainers.fit.make_batch", noted)
     room_for(2, monkeypatch, after=1)
     train(workspace)
-    # The second iteration was made twice.
-    assert len(seen) == 7
+    # The second iteration was made three times.
+    assert len(seen) == 8
     assert torch.equal(seen[1], seen[2])
+    assert torch.equal(seen[1], seen[3])
     assert not torch.equal(seen[0], seen[1])

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from autoseg.errors import FileFormatError, RunError
+from autoseg.io.json_files import save_json
 from autoseg.plan import Memory
 from autoseg.trainers.options import TrainOptions
 from autoseg.trainers.run import RunFolder, RunRecord, TimeSpent, differences
 from tests import small
+from tests.infer.plans import OVERLAPPING, tiny_plan
 
 
 def record(**changes: Any) -> RunRecord:
@@ -79,6 +81,40 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path, changes:
         run.start(record(**changes), restart=False)
     assert (run.path / "kept").exists()
     assert len(differences(record(), record(**changes))) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "gives"),
+    [
+        ({"options": TrainOptions(epochs=4)}, True),
+        ({"options": TrainOptions(epochs=4), "cases": "d"}, False),
+        ({"fingerprint": "g"}, False),
+        ({"planned": replace(small.stage(), batch=5)}, False),
+    ],
+)
+def test_only_what_can_be_given_is_asked_for(tmp_path: Path, changes: dict[str, Any], gives: bool) -> None:
+    run = RunFolder(path=tmp_path / "my fold0")
+    begin(run)
+    with pytest.raises(RunError) as refused:
+        run.start(record(**changes), restart=False)
+    said = str(refused.value)
+    assert ("Give the settings of that run" in said) == gives
+    assert f"--from '{run.path}' takes its weights" in said
+
+
+def test_the_plan_that_was_set_aside_is_named_where_it_is_the_runs(tmp_path: Path) -> None:
+    run, plan = RunFolder(path=tmp_path / "fold0"), tiny_plan(OVERLAPPING)
+    there = plan.stages["2d"]
+    begin(run, planned=there, stage=there, fingerprint=plan.fingerprint)
+    other, same, gone = (tmp_path / f"{name}.json" for name in ("other", "same", "gone"))
+    save_json(other, replace(plan, stages={"2d": replace(there, batch=9)}))
+    save_json(same, replace(plan, stages={"2d": replace(there, step_s=3.0)}))
+    now = record(planned=replace(there, batch=5), fingerprint=plan.fingerprint)
+    with pytest.raises(RunError, match=rf"{same} is its plan: copied to plans/default\.json it continues the run"):
+        run.start(now, restart=False, earlier=[gone, other, same])
+    with pytest.raises(RunError) as refused:
+        run.start(now, restart=False, earlier=[other])
+    assert "is its plan" not in str(refused.value)
 
 
 def test_an_attempt_that_trained_nothing_binds_nobody(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,10 @@ from autoseg.io.truth import IGNORE
 
 FILE_NAME = "dataset.json"
 _BACKGROUND = "background"
+#: Keys of nnU-Net's that resemble those that are read.
+_OTHERS = {"training", "numtest"}
+#: So alike (difflib's ratio, from 0 to 1) are two keys of which one may be the other, mistyped: "channels" and "channel_names" are 0.76.
+_ALIKE = 0.75
 
 
 class _File(BaseModel):
@@ -97,6 +102,19 @@ def read_description(folder: Path) -> Description:
         file_ending=file.file_ending,
         num_training=file.num_training,
     )
+
+
+def mistyped_keys(folder: Path) -> list[str]:
+    """A sentence for each key of dataset.json that is not read and resembles one that is; none if there is no such file."""
+    path = folder / FILE_NAME
+    content = read_plain_json(path) if path.exists() else {}
+    known = {key.lower(): key for name, field_ in _File.model_fields.items() for key in {name, field_.alias or name}}
+    found = []
+    for key in content if isinstance(content, dict) else ():
+        alike = [] if key in known.values() or key.lower() in _OTHERS else get_close_matches(key.lower(), known, 1, _ALIKE)
+        if alike:
+            found.append(f"{path}: {key!r} is not read; is {known[alike[0]]!r} meant?")
+    return found
 
 
 def _labels(file: _File) -> tuple[tuple[str, ...] | None, dict[int, tuple[str, ...]], int | None]:
