@@ -203,7 +203,7 @@ def predicted_in_halves(device: Device) -> Check:
         expect(apart <= ALIKE_PREDICTED["fp32"], f"{apart:.3g} apart")
         return f", {apart:.1g} apart"
 
-    return Check(what="out of memory", of="prediction", run=run)
+    return Check(what="memory runs out", of="prediction", run=run)
 
 
 def predict(given: Stage, at: torch.device, precision: Precision, wrap: Callable[[nn.Module], nn.Module] = lambda net: net) -> Tensor:
@@ -247,7 +247,7 @@ def out_of_memory(device: Device) -> Check:
         expect(bool(np.isfinite(loss)), f"loss {loss}")
         return ""
 
-    return Check(what="out of memory", of="training", run=run)
+    return Check(what="memory runs out", of="training", run=run)
 
 
 def without_waiting(device: Device, optimizer: OptimizerName) -> Check:

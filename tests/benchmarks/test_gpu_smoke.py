@@ -33,7 +33,7 @@ def test_everything_runs_on_a_cpu() -> None:
         assert tried[f"deterministic, {axes}D"] == {*get_args(LossName), "dice_bce, residual encoder", "augmentation"}
     assert tried["a step without waiting"] == {"sgd", "adam", "adamw"}
     assert tried["prediction"] == set(Device().precisions)
-    assert tried["out of memory"] == {"training", "prediction"}
+    assert tried["memory runs out"] == {"training", "prediction"}
 
 
 def test_a_gpu_tries_all_that_it_computes_in() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autoseg.cli import info
-from autoseg.cli.plan import choose_budget, device_at_hand
+from autoseg.cli.budgets import choose_budget, device_at_hand
 from autoseg.cli.train import warn_of_volumes
 from autoseg.errors import DeviceError
 from autoseg.fingerprint.hardware import Gpu, smallest_gpu
