@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from autoseg.errors import UsageError
 
 Precision = Literal["fp32", "fp16", "bf16"]
 GIB = 1024**3
+#: There while NVIDIA's driver is loaded; not in WSL, where only nvidia-smi answers.
+DRIVER = Path("/proc/driver/nvidia/version")
 
 #: Total memory as the driver reports it (MiB) and compute capability. nvidia-smi's figure is the card's real memory: marketing's
 #: "32 GB" is 32,510 to 32,768 MiB depending on ECC.

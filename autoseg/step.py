@@ -130,9 +130,10 @@ def training_step(learner: Learner, batches: Sequence[Batch], reduce: Callable[[
         del logits
         (loss if learner.scaler is None else learner.scaler.scale(loss)).backward()
         total = total + loss.detach()
-    reduce(learner.net)
     if learner.scaler is not None:
         _show_in_gradient(learner.net, total)
+    reduce(learner.net)
+    if learner.scaler is not None:
         learner.scaler.unscale_(learner.optimizer)
     norm = clip_grad_norm_(learner.net.parameters(), learner.clip_norm, foreach=True)
     if learner.scaler is None:

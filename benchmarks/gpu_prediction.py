@@ -15,6 +15,7 @@ from torch import nn
 
 from autoseg.augment import Intensity
 from autoseg.budget import GIB
+from autoseg.infer.parts import Parts
 from autoseg.infer.tiling import tiles
 from autoseg.infer.window import Window, predict_bands
 from autoseg.nets import NETS
@@ -111,14 +112,15 @@ def measure(load: Load, image: NDArray[np.uint8], device: Device) -> tuple[float
         patch=load.patch, exclusive=False, mirror_axes=load.mirror_axes, batch=at_a_time(load.patch, device),
         precision=device.precisions[0], device=device.place,
     )  # fmt: skip
-    predict(nets, image, window)
+    parts = Parts()
+    predict(nets, image, window, parts)
     times: list[float] = []
     while len(times) < (1 if device.tiny else LEAST_IMAGES) or (len(times) < IMAGES and math.fsum(times) < TIMED_S and not device.tiny):
         device.synchronize()
         begin = time.perf_counter()
-        predict(nets, image, window)
+        predict(nets, image, window, parts)
         times.append(time.perf_counter() - begin)
-    return statistics.median(times), device.peaks()[0]
+    return statistics.median(times), max(parts.peak_bytes, device.peaks()[0])
 
 
 def build_nets(load: Load, device: Device) -> list[nn.Module]:
@@ -132,8 +134,8 @@ def build_nets(load: Load, device: Device) -> list[nn.Module]:
     return nets
 
 
-def predict(nets: Sequence[nn.Module], image: NDArray[np.uint8], window: Window) -> NDArray[np.bool_]:
+def predict(nets: Sequence[nn.Module], image: NDArray[np.uint8], window: Window, parts: Parts) -> NDArray[np.bool_]:
     """Masks of an image, band by band."""
     intensity = Intensity(mean=(127.5,), std=(74.0,), lower=(0.0,), upper=(255.0,))
-    bands = [(band.probabilities > 0.5).cpu().numpy() for band in predict_bands(nets, image, window, intensity)]
+    bands = [(band.probabilities > 0.5).cpu().numpy() for band in predict_bands(nets, image, window, intensity, parts=parts)]
     return np.concatenate(bands, axis=1)

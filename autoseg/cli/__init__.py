@@ -54,6 +54,9 @@ NO_MEMORY_LEFT = (
     "the device ran out of memory; other programs may use it too (nvidia-smi lists them). What was saved is kept. Train with a smaller "
     "--batch, or plan for less: autoseg plan_and_preprocess --gpu-memory GIB."
 )
+NO_HOST_MEMORY_LEFT = (
+    "this machine ran out of memory. What was finished is kept. Give the same command again with fewer --workers, or close other programs."
+)
 
 
 #: Set where the shell asks what it may offer at the tab key.
@@ -119,6 +122,11 @@ def main() -> None:
         if debug or not ran_out_of_memory(error):
             raise
         click.echo(f"Error: {NO_MEMORY_LEFT}", err=True)
+        sys.exit(2)
+    except MemoryError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {NO_HOST_MEMORY_LEFT} ({error})" if str(error) else f"Error: {NO_HOST_MEMORY_LEFT}", err=True)
         sys.exit(2)
 
 

@@ -24,19 +24,21 @@ def next_command(job: Job, num_folds: int, *, is_of_all: bool) -> str:
     run, where = run_standing(folder, num_folds), place.fewest_options(job.dataset.root)
     device = ("--device", "cpu") if plan.budget.kind == "cuda" and job.device.type == "cpu" else ()
     rest = train_command(where, run, run.open_folds, device=device) if run.open_folds else ""
+    others = ",".join(fold.name for fold in run.in_state("running") if fold.name != "all")
+    waits = f"when fold{others} is done, too: " if others else ""
     for config in second_stages(plan, job.config):
         second = run_standing(place.run_folder(plan.dataset, plan.name, config, trainer), num_folds)
         alike = second if any(fold.words for fold in second.folds) else run
         if second.open_folds:
-            first = f"{rest}, then " if rest else ""
+            first = f"{rest}, then " if rest else waits
             return first + train_command(where, alike, second.open_folds, config=config, device=device)
     named = options_for(job, folder) + ("" if plan.name == "default" else f" --plan {shlex.quote(plan.name)}")
     done = run.in_state("done")
     this_run = f"autoseg predict{'' if len(done) == 1 else ' --folds all' if is_of_all else ' --ensemble'}{named}{where}"
     standing = look(place, plan.dataset, job.dataset.root, raw=False)
-    if not run.open_folds and is_choice_open(standing):
+    if run.is_validated and is_choice_open(standing):
         return f"autoseg select{where}, then autoseg predict --ensemble{where} (this run alone: {this_run})"
-    if not run.open_folds and not is_of_all and standing.is_selected and not standing.unjudged:
+    if run.is_validated and not is_of_all and standing.is_selected and not standing.unjudged:
         # The selection says which runs predict, and does not where one is named.
         return f"autoseg predict --ensemble{where}"
     return this_run + (f" (or first the other folds: {rest})" if 0 < len(run.open_folds) < num_folds else "")

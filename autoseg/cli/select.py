@@ -77,6 +77,8 @@ def finish_command(place: Workspace, folder: Path, run: Path) -> str:
     from autoseg.standing.run import run_standing
 
     found = run_standing(run, len(read_splits(place, folder).folds))
+    if not found.open_folds:
+        return f"wait for the folds that are in training (autoseg status{place.options(folder)})"
     return train_command(place.fewest_options(folder), found, found.open_folds, device=device_of(place, folder, run))
 
 

@@ -8,17 +8,14 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import torch
 
+from autoseg import budget
 from autoseg.budget import Precision
 from autoseg.errors import DeviceError, UsageError
 
 logger = logging.getLogger(__name__)
-
-#: There while NVIDIA's driver is loaded; not in WSL, where only nvidia-smi answers.
-DRIVER = Path("/proc/driver/nvidia/version")
 
 #: From 9.11 on cuDNN holds no code for older GPUs than Turing (its release notes; torch's issue 162574).
 TURING, CUDNN_FROM_TURING = (7, 5), 91100
@@ -152,7 +149,7 @@ def warn_once(text: str) -> None:
 def is_gpu_unseen() -> bool:
     """True if torch finds no GPU although NVIDIA's driver is at work, and nobody has hidden the GPUs from it."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return not hidden and not torch.cuda.is_available() and (DRIVER.exists() or _smi_answers())
+    return not hidden and not torch.cuda.is_available() and (budget.DRIVER.exists() or _smi_answers())
 
 
 def _smi_answers() -> bool:

@@ -22,10 +22,13 @@ class Parts:
     ----------
     most : int or None
         Tiles in a part at most; None: memory has not run out yet.
+    peak_bytes : int
+        Most memory of a GPU that was taken before the last part.
     """
 
     def __init__(self) -> None:
         self.most: int | None = None
+        self.peak_bytes = 0
 
     def compute(self, compute: Callable[[slice], Tensor], num: int, device: torch.device) -> Iterator[Tensor]:
         """The results of `num` tiles one by one, each part of them computed when its first one is asked for.
@@ -59,6 +62,7 @@ class Parts:
         """The results of a part; None if memory ran out and the part can be split."""
         if device.type == "cuda":
             # `blend.rows_device` leaves room for what this takes, and not for what training took before.
+            self.peak_bytes = max(self.peak_bytes, torch.cuda.max_memory_allocated(device))
             torch.cuda.reset_peak_memory_stats(device)
         try:
             return compute(part)

@@ -106,10 +106,11 @@ def predict_bands(
     intensity: Intensity,
     *,
     previous: NDArray[np.uint8] | None = None,
+    parts: Parts | None = None,
 ) -> Iterator[Band]:
     """The bands of one image, for tests and measurements; arguments and errors as in `predict_sources` and `Source`."""
     array = image.cpu().numpy() if isinstance(image, Tensor) else image
-    for _, band in predict_sources(nets, [Source(image=array, intensity=intensity, previous=previous)], window):
+    for _, band in predict_sources(nets, [Source(image=array, intensity=intensity, previous=previous)], window, parts=parts):
         yield band
 
 
@@ -229,7 +230,11 @@ def _predict_chunk(
             image, *previous = (to_device(torch.from_numpy(array[computed]), window.device) for array in arrays)
             images.append(source.intensity.apply(_to_float(image, window)))
             before += previous
-    results = _compute(nets, _join(images), _join(before) if before else None, window, parts) if images else iter(())
+    joined, joined_before = _join(images) if images else None, _join(before) if before else None
+    # What was joined of several images is held once.
+    images.clear()
+    before.clear()
+    results = iter(()) if joined is None else _compute(nets, joined, joined_before, window, parts)
     has_slices = len(groups[0][0].axes) > len(window.patch)
     for key in keys:
         tile = None if key is None else here[key]

@@ -18,6 +18,8 @@ from autoseg.io.ram import free_bytes
 DEFLATE = 1100
 #: LZW, in tif and gif: a code of 12 bits stands for at most 4096 bytes, 2731 per byte; what writers begin anew in time reaches 1335.
 LZW = 2800
+#: Bytes of memory that are taken to be free where the system does not say.
+UNKNOWN_FREE = 2**33
 #: What to do about a file cut short.
 DAMAGED = "copy it again from where it came from, or remove it"
 
@@ -69,7 +71,8 @@ def check_size(path: Path, declared: int, *, packs: int | None = DEFLATE) -> Non
         Bytes of pixels that the header asks for.
     packs : int or None
         Most bytes of pixels in a byte of the file; None: its compression has no bound (an empty image in zstd or JPEG 2000 takes next to
-        nothing). What lies beyond deflate's must fit into the memory that is free.
+        nothing). What lies beyond deflate's must fit into a quarter of the memory that is free: several files may be read at a time, and
+        pixels are copied on their way.
     """
     size = path.stat().st_size
     if declared <= DEFLATE * size:
@@ -77,9 +80,10 @@ def check_size(path: Path, declared: int, *, packs: int | None = DEFLATE) -> Non
     asked = f"its header asks for {declared:,} bytes of pixels"
     if packs is not None and declared > packs * size:
         raise unreadable(path, f"is damaged: {asked}, more than its {size:,} bytes can hold", DAMAGED)
-    free = free_bytes()
-    if free is not None and declared > free:
-        said = f"{asked}, its own are {size:,}, and {free:,} bytes of memory are free"
+    known = free_bytes()
+    free = UNKNOWN_FREE if known is None else known
+    if declared > free / 4:
+        said = f"{asked}, its own are {size:,}, and it may take a quarter of the {free:,} bytes of memory that are free"
         raise unreadable(path, said, "if the image is smaller than that, " + DAMAGED)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+import shutil
 from collections.abc import Iterator, Sequence
 
+from autoseg import budget
 from autoseg.budget import GPUS
 from autoseg.plan import Plan
 from autoseg.standing.fold import FoldStanding
@@ -33,14 +36,36 @@ def train_command(
     device : sequence of str
         See `device_words`.
     """
-    words = next((fold.words for fold in (*folds, *run.folds) if fold.words), ())
-    if "--hours" in words:
+    words = list(next((fold.words for fold in (*folds, *run.folds) if fold.words), ()))
+    if config not in (None, run.config):
+        words = _but(words, "--batch", "--from")  # the first stage's own
+    elif "--hours" in words:
         # The hours are for all folds of the command; what is done counts, and is left as it is.
-        folds = [fold for fold in run.folds if fold.name != "all"] or folds
+        folds = [fold for fold in run.folds if fold.name != "all" and not fold.is_outdated] or folds
+        place = words.index("--hours") + 1
+        words[place] = _hours_for(folds, words[place])
     names = [fold.name for fold in folds if fold.name != "all"]
     said = [_span(names)] if names else []
     said += ["all"] if len(names) < len(folds) else []
     return command(where, "train", config or run.config, *said, *run_words(run.plan, run.trainer), *words, *device)
+
+
+def _hours_for(folds: Sequence[FoldStanding], given: str) -> str:
+    """The hours that were given, or if the folds that are done have used them up, as many as all of them take at the same pace."""
+    used = [fold.used_s for fold in folds if fold.state == "done"]
+    if not used:
+        return given
+    pace = math.fsum(used) / len(used)
+    left = 3600 * float(given) - math.fsum(used)
+    if left >= pace * (len(folds) - len(used)) / 2:
+        return given
+    return f"{math.ceil(pace * len(folds) / 3.6) / 1000:g}"
+
+
+def _but(words: Sequence[str], *options: str) -> list[str]:
+    """The words without these options and their values."""
+    dropped = {place + step for place, word in enumerate(words) if word in options for step in (0, 1)}
+    return [word for place, word in enumerate(words) if place not in dropped]
 
 
 def restart_command(where: str, run: RunStanding, folds: Sequence[str], *, device: Sequence[str] = ()) -> str:
@@ -60,12 +85,10 @@ def run_words(plan: str, trainer: str) -> list[str]:
 
 
 def device_words(plan: Plan | None) -> tuple[str, ...]:
-    """--device cpu for the plan of a GPU where there is none, without which `train` refuses it; looks for one only then."""
+    """--device cpu for the plan of a GPU where no driver of one is, without which `train` refuses it; torch is not imported to see."""
     if plan is None or plan.budget.kind != "cuda":
         return ()
-    import torch
-
-    return () if torch.cuda.is_available() else ("--device", "cpu")
+    return () if budget.DRIVER.exists() or shutil.which("nvidia-smi") else ("--device", "cpu")
 
 
 def as_planned(plan: Plan, shipped: Sequence[str] = (), *, name: str | None = None) -> Iterator[str]:
@@ -84,13 +107,13 @@ def as_planned(plan: Plan, shipped: Sequence[str] = (), *, name: str | None = No
         yield from ("--plan", name or plan.name)
     if plan.name in shipped and name is None:
         return  # it brings its budget
-    budget = plan.budget
-    if budget.name == "cpu" or budget.name in GPUS:
-        yield from ("--gpu", budget.name)
-    elif budget.name.endswith(" GiB"):
-        yield from ("--gpu-memory", budget.name.removesuffix(" GiB"))
-    if budget.hours is not None:
-        yield from ("--hours", f"{budget.hours:g}")
+    given = plan.budget
+    if given.name == "cpu" or given.name in GPUS:
+        yield from ("--gpu", given.name)
+    elif given.name.endswith(" GiB"):
+        yield from ("--gpu-memory", given.name.removesuffix(" GiB"))
+    if given.hours is not None:
+        yield from ("--hours", f"{given.hours:g}")
     for text in plan.overrides:
         yield from ("--set", text)
 

@@ -25,6 +25,7 @@ from autoseg.workspace import LOCK, Workspace, run_folders
 
 #: In the reason why `select` left out a run that may be finished by now, see `select.members`.
 UNFINISHED = "folds not finished"
+NOT_ASKED = "not among --members"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,11 +147,17 @@ def _unjudged(selection: Path, runs: Sequence[RunStanding]) -> Iterator[str]:
     try:
         content = read_plain_json(selection)
         known = {member["run"] for member in content["members"]}
-        # What was left out for another reason would be so again.
-        known |= {name for name, why in content["left_out"].items() if UNFINISHED not in why}
-    except (AttributeError, FileFormatError, KeyError, TypeError):
+        # What was left out for another reason would be so again, unless it was trained since.
+        left_out = {name: why for name, why in content["left_out"].items() if UNFINISHED not in why}
+        made_at = selection.stat().st_mtime
+    except (AttributeError, FileFormatError, KeyError, OSError, TypeError):
         return  # there is none, or predict will say what is wrong with it
-    yield from (run.name for run in runs if run.is_validated and run.folds and run.name not in known)
+    for run in runs:
+        if not run.is_validated or not run.folds or NOT_ASKED in left_out.get(run.name, ""):
+            continue
+        is_known = run.name in known or run.name in left_out
+        if not is_known or any(fold.trained_at > made_at for fold in run.folds):
+            yield run.name
 
 
 def _raw(folder: Path, name: str, notes: list[str]) -> Dataset | None:

@@ -49,6 +49,8 @@ class FoldStanding:
         There is a net to go on from.
     is_outdated : bool
         It was trained on other cases than splits.json gives the fold now.
+    trained_at : float
+        When its net was written, as files are dated; 0: there is none.
     """
 
     name: str
@@ -63,6 +65,7 @@ class FoldStanding:
     words: tuple[str, ...] = ()
     is_saved: bool = True
     is_outdated: bool = False
+    trained_at: float = 0.0
 
 
 def fold_standing(folder: Path, dealt: str = "") -> FoldStanding:
@@ -71,9 +74,17 @@ def fold_standing(folder: Path, dealt: str = "") -> FoldStanding:
     `dealt`: checksum of the cases that splits.json gives the fold (`infer.fold_cases.cases_digest`), if it is known.
     """
     record, (_, cases) = _read(folder / RUN_RECORD), trained_on(folder)
-    is_saved = (folder / CHECKPOINT).is_file()
+    trained_at = _dated(folder / CHECKPOINT)
+    is_saved = trained_at > 0
     is_outdated = is_saved and bool(dealt) and bool(cases) and cases != dealt
-    return replace(_standing(folder), words=tuple(_words(record)), is_saved=is_saved, is_outdated=is_outdated)
+    return replace(_standing(folder), words=tuple(_words(record)), is_saved=is_saved, is_outdated=is_outdated, trained_at=trained_at)
+
+
+def _dated(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _words(record: dict[str, Any]) -> Iterator[str]:

@@ -30,8 +30,11 @@ def next_step(standing: Standing) -> tuple[str, str]:
         return "", f"{standing.preparer} plans and prepares, or cleans; autoseg status shows how it goes"
     if standing.running:
         return "", "the training is on its way; autoseg status shows how it goes"
-    if standing.broken:
-        file = standing.broken[0]
+    sound = {known.plan.name for known in standing.plans}
+    # A spare file that nothing hangs on is a note, and no more, where there is a plan to go on with.
+    in_the_way = [file for file in standing.broken if not sound or any(run.plan == file.stem for run in standing.runs)]
+    if in_the_way:
+        file = in_the_way[0]
         again = _command(standing, "plan_and_preprocess", *([] if file.stem == "default" else ["--plan", file.stem]))
         return "", f"mend {file} (see above), or delete it and run {again} again"
     fitting = [known for known in standing.plans if not known.misfits]
@@ -64,11 +67,14 @@ def _steps(standing: Standing) -> Iterator[tuple[str, str]]:
         if any(known.prepared.get(run.config, 0) < standing.num_cases for run in begun):
             yield from _unprepared(standing, known)
     for run in standing.runs:
-        if broken := run.in_state("stopped", "failed", "killed"):
+        broken = run.in_state("stopped", "failed", "killed")
+        if stale := [fold for fold in broken if fold.is_outdated]:
+            yield _restart(standing, run, stale), "begins anew: the cases or folds of the data set are others now"
+        if broken:
             yield _train(standing, run, broken), _goes_on(broken)
     for run in standing.runs:
         if run.outdated:
-            yield _restart(standing, run), "trains again what was trained on the data set's earlier cases or folds"
+            yield _restart(standing, run, run.outdated), "trains again what was trained on the data set's earlier cases or folds"
     for known in plans:
         yield from _unprepared(standing, known)
         yield from _untrained(standing, known)
@@ -112,10 +118,13 @@ def rival_runs(standing: Standing) -> tuple[RunStanding, ...]:
 
 
 def is_choice_open(standing: Standing) -> bool:
-    """True if `select` comes before `predict`: several runs are trained, held-out cases can judge one, and no selection knows them all."""
+    """True if `select` comes before `predict`.
+
+    That is: several runs are trained, and held-out cases can judge one; or a selection does not know all of them as they are now.
+    """
     rivals = rival_runs(standing)
     if standing.is_selected:
-        return len(rivals) > 1 and bool(standing.unjudged)
+        return bool(standing.unjudged)
     return len(rivals) > 1 and any(run.is_validated for run in rivals)
 
 
@@ -156,9 +165,9 @@ def _train(standing: Standing, run: RunStanding, folds: Sequence[FoldStanding], 
     return train_command(_where(standing), run, folds, config=config, device=device_words(plan))
 
 
-def _restart(standing: Standing, run: RunStanding) -> str:
+def _restart(standing: Standing, run: RunStanding, folds: Sequence[FoldStanding]) -> str:
     plan = next((known.plan for known in standing.plans if known.plan.name == run.plan), None)
-    return restart_command(_where(standing), run, [fold.name for fold in run.outdated], device=device_words(plan))
+    return restart_command(_where(standing), run, [fold.name for fold in folds], device=device_words(plan))
 
 
 def _where(standing: Standing) -> str:

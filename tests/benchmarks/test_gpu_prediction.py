@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from autoseg.infer.parts import Parts
 from autoseg.infer.window import Window
 from benchmarks.clock import Clock
 from benchmarks.devices import Cuda, Device
@@ -28,7 +29,7 @@ def test_masks_cover_the_image(shape: tuple[int, ...]) -> None:
     patch = (8,) * len(shape)
     nets = build_nets(Load(shape=shape, patch=patch, folds=2, mirror_axes=(0, 1)), Device())
     image = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
-    masks = predict(nets, image, Window(patch=patch, exclusive=False, batch=2))
+    masks = predict(nets, image, Window(patch=patch, exclusive=False, batch=2), Parts())
     assert masks.shape == (3, *shape)
     assert masks.dtype == np.bool_
     assert len(nets) == 2

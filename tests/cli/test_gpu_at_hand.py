@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from autoseg import budget
 from autoseg.cli import info
 from autoseg.cli.budgets import choose_budget, device_at_hand
 from autoseg.cli.train import warn_of_volumes
@@ -27,7 +28,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A large GPU and, behind it, a small one, both of use."""
     found = (LARGE, SMALL)
     monkeypatch.setattr(HARDWARE, "_gpus", lambda: found)
-    monkeypatch.setattr(devices, "DRIVER", tmp_path / "version")
+    monkeypatch.setattr("autoseg.budget.DRIVER", tmp_path / "version")
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -74,7 +75,7 @@ def test_no_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     monkeypatch.setattr(HARDWARE, "_gpus", lambda: ())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     if driver:
-        devices.DRIVER.write_text("NVRM version: ...")
+        budget.DRIVER.write_text("NVRM version: ...")
     assert choose_budget(None, None, None).name == "v100-32gb"
     out = capsys.readouterr().out
     assert expected in out
@@ -110,5 +111,5 @@ def test_info_says_it_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 def test_info_of_a_driver_and_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(HARDWARE, "_gpus", lambda: ())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    devices.DRIVER.write_text("NVRM version: ...")
+    budget.DRIVER.write_text("NVRM version: ...")
     assert any(line.startswith("cpu: NVIDIA's driver is here, but torch") for line in info.lines(info.gather(tmp_path)))

@@ -204,6 +204,17 @@ def test_a_device_out_of_memory_is_no_traceback(autoseg: Autoseg, planned: Path,
     assert "--batch" in done.err
 
 
+def test_a_machine_out_of_memory_is_no_traceback(autoseg: Autoseg, planned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_much(*arguments: object, **options: object) -> None:
+        raise MemoryError("Unable to allocate 9.00 TiB")
+
+    monkeypatch.setattr("autoseg.trainers.train_folds", too_much)
+    done = autoseg("train", "2d", "0", "-w", planned)
+    assert done.code == 2
+    assert "this machine ran out of memory" in done.err
+    assert "Unable to allocate 9.00 TiB" in done.err
+
+
 def test_a_crash_that_is_not_for_lack_of_memory_is_shown(autoseg: Autoseg, planned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("FIND was unable to find an engine to execute this computation")

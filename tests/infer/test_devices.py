@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from autoseg import budget
 from autoseg.budget import Precision
 from autoseg.errors import DeviceError, UsageError
 from autoseg.infer import devices
@@ -23,7 +24,7 @@ Machine = Callable[..., None]
 @pytest.fixture(autouse=True)
 def _anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No driver, nothing hidden, nothing said yet."""
-    monkeypatch.setattr(devices, "DRIVER", tmp_path / "version")
+    monkeypatch.setattr("autoseg.budget.DRIVER", tmp_path / "version")
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     devices.warn_once.cache_clear()
@@ -135,7 +136,7 @@ def test_it_is_said_once(machine: Machine, caplog: pytest.LogCaptureFixture) -> 
 @pytest.fixture
 def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver, and a torch that finds no GPU."""
-    devices.DRIVER.write_text("NVRM version: ...")
+    budget.DRIVER.write_text("NVRM version: ...")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 

@@ -1,10 +1,12 @@
 """What a data set's files say of it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from autoseg.standing import look
+from autoseg.select import members
+from autoseg.standing import dataset, look
 from autoseg.workspace import CHECKPOINT, SUMMARY, Workspace
 from tests.io.make import write_json
 
@@ -34,3 +36,18 @@ def test_a_finished_run_that_the_selection_does_not_know(place: Workspace, left_
     write_json(place.selection_file("A"), {"members": [{"run": "default/2d-default"}], "left_out": left_out})
     found = look(place, "A", place.raw / "A", raw=False)
     assert (found.is_selected, found.unjudged) == (True, expected)
+
+
+def test_a_run_that_was_trained_since_is_to_be_judged_again(place: Workspace) -> None:
+    left_out = {"wide/2d-sgd": "folds 0, 1 were trained on other data"}
+    file = place.selection_file("A")
+    for name, expected in (("default/2d-default", "default/2d-default"), ("wide/2d-sgd", "wide/2d-sgd")):
+        write_json(file, {"members": [{"run": "default/2d-default"}], "left_out": left_out})
+        later = file.stat().st_mtime + 10
+        os.utime(place.results("A") / name / "fold1" / CHECKPOINT, (later, later))
+        assert look(place, "A", place.raw / "A", raw=False).unjudged == (expected,)
+        os.utime(place.results("A") / name / "fold1" / CHECKPOINT, (0, 0))
+
+
+def test_reasons_are_worded_as_select_words_them() -> None:
+    assert dataset.NOT_ASKED == members.NOT_ASKED

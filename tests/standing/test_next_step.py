@@ -147,18 +147,43 @@ def test_what_was_never_saved_begins_anew(standing: Standing) -> None:
     assert next_step(replace(standing, runs=(alone,)))[1] == "begins anew: nothing was saved yet"
 
 
+def test_hours_that_are_used_up_are_not_given_again(standing: Standing) -> None:
+    made = begun_with(run("done"), "--hours", "2")
+    for used_h, hours in ((0.4, "2"), (2.0, "10"), (1.9, "9.5")):
+        folds = (replace(made.folds[0], used_s=3600 * used_h), *made.folds[1:])
+        assert typed(replace(standing, runs=(replace(made, folds=folds),))) == f"autoseg train 2d fold0..4 --hours {hours}"
+
+
+def test_a_stopped_fold_of_earlier_cases_begins_anew(standing: Standing) -> None:
+    made = begun_with(run("stopped"), "--epochs", "3")
+    stale = replace(made, folds=(replace(made.folds[0], is_outdated=True), *made.folds[1:]))
+    assert typed(replace(standing, runs=(stale,))) == "autoseg train 2d fold0 --epochs 3 --restart"
+
+
+def test_the_second_stage_has_a_batch_and_a_start_of_its_own(standing: Standing) -> None:
+    first = begun_with(run(*DONE, config="2d_lowres"), "--epochs", "3", "--batch", "16", "--from", "x.safetensors")
+    found = replace(standing, plans=(known(plan("2d_lowres", "2d_cascade<2d_lowres")),), runs=(first,))
+    assert typed(found) == "autoseg train 2d_cascade fold0..4 --epochs 3"
+
+
 def test_the_plan_of_a_gpu_goes_on_without_one(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
     made = replace(plan(), budget=named_gpu("t4"))
     begun = replace(standing, plans=(known(made),), runs=(begun_with(run("done", "stopped"), "--epochs", "3"),))
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("autoseg.budget.DRIVER", Path("version"))
     assert typed(begun) == "autoseg train 2d fold1 --epochs 3 --device cpu"
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    Path("version").write_text("NVRM")
+    assert typed(begun) == "autoseg train 2d fold1 --epochs 3"
+    Path("version").unlink()
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     assert typed(begun) == "autoseg train 2d fold1 --epochs 3"
 
 
 def test_a_broken_plan_is_mended_first(standing: Standing) -> None:
-    for plans in ((), standing.plans):
-        command, why = next_step(replace(standing, plans=plans, broken=(Path("plans/wide.json"),)))
+    broken = replace(standing, broken=(Path("plans/wide.json"),))
+    assert typed(broken) == "autoseg train 2d fold0..4"  # nothing hangs on it
+    for blocked in (replace(broken, plans=()), replace(broken, runs=(run("done", plan_name="wide"),))):
+        command, why = next_step(blocked)
         assert command == ""
         assert why.startswith("mend plans/wide.json (see above), or delete it and run autoseg plan_and_preprocess --plan wide -d")
 
