@@ -11,7 +11,7 @@ from autoseg.cli.tables import grid
 from autoseg.ensemble import HALF
 from autoseg.infer.folds import Choice, find_folds
 from autoseg.metrics.paired import Paired
-from autoseg.select.members import NOT_ASKED
+from autoseg.select.reasons import NOT_ASKED
 from autoseg.select.selection import Selected, Selection, Trial, load_selection
 from autoseg.workspace import Workspace, run_folders
 

@@ -18,10 +18,9 @@ from autoseg.io.names import escape_name
 from autoseg.io.probabilities import SUFFIX
 from autoseg.labels import LabelSpace
 from autoseg.select.counting import JudgedCase
+from autoseg.select.reasons import NOT_ASKED, UNFINISHED
 from autoseg.workspace import CHECKPOINT, PROBABILITIES, VALIDATION, fold_folders, run_folders
 
-#: Why a run is left out that a person leaves out.
-NOT_ASKED = "not among --members"
 VALIDATE_ANEW = "Delete that fold's summary.json and give the same train command again: it validates anew."
 
 
@@ -94,7 +93,7 @@ def find_members(
             continue
         finished = find_folds(run)
         if missing := [fold for fold in folds if fold not in finished]:
-            left_out[name] = f"{len(missing)} of {len(folds)} folds not finished ({', '.join(missing)})"
+            left_out[name] = f"{len(missing)} of {len(folds)} {UNFINISHED} ({', '.join(missing)})"
             advice[name] = f". Finish it: {_command(name) if finish is None else finish(run)}."
             continue
         if mixed := _mixed({fold: finished[fold] for fold in folds}, dealt or {}):

@@ -19,13 +19,10 @@ from autoseg.io.plan_fit import misfits
 from autoseg.io.processes import Process
 from autoseg.plan import Plan, contradictions
 from autoseg.preprocess.store import META, plan_key
+from autoseg.select.reasons import NOT_ASKED, UNFINISHED
 from autoseg.standing.fold import FoldStanding
 from autoseg.standing.run import RunStanding, run_standing
 from autoseg.workspace import LOCK, Workspace, run_folders
-
-#: In the reason why `select` left out a run that may be finished by now, see `select.members`.
-UNFINISHED = "folds not finished"
-NOT_ASKED = "not among --members"
 
 
 @dataclass(frozen=True, kw_only=True)

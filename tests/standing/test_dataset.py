@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.select import members
-from autoseg.standing import dataset, look
+from autoseg.standing import look
 from autoseg.workspace import CHECKPOINT, SUMMARY, Workspace
 from tests.io.make import write_json
 
@@ -47,7 +46,3 @@ def test_a_run_that_was_trained_since_is_to_be_judged_again(place: Workspace) ->
         os.utime(place.results("A") / name / "fold1" / CHECKPOINT, (later, later))
         assert look(place, "A", place.raw / "A", raw=False).unjudged == (expected,)
         os.utime(place.results("A") / name / "fold1" / CHECKPOINT, (0, 0))
-
-
-def test_reasons_are_worded_as_select_words_them() -> None:
-    assert dataset.NOT_ASKED == members.NOT_ASKED
