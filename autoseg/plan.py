@@ -96,6 +96,11 @@ class Network:
             raise ValueError(f"the first stage must not stride, got {self.strides[0]}")
 
     @property
+    def convs_up(self) -> int:
+        """Convolutions in each stage of the decoder, whether as many as the encoder's or not."""
+        return self.convs if self.decoder_convs is None else self.decoder_convs
+
+    @property
     def num_axes(self) -> int:
         """Spatial axes, 2 or 3."""
         return len(self.strides[0])

@@ -25,7 +25,7 @@ from autoseg.evaluate import load_summary
 from autoseg.io.json_files import load_json, save_json
 from autoseg.plan import Plan
 from autoseg.workspace import Workspace
-from benchmarks.side_by_side import Bench, settings
+from benchmarks.side_by_side import NNUNETS_NET, Bench, settings
 
 ITERATIONS, EPOCHS = 1000, 40
 SIDES = ("nnunet", "autoseg")
@@ -56,7 +56,7 @@ class Task:
     nnunet_patch: tuple[int, ...]
     batch: int
     configuration: str = "2d"
-    changed: tuple[tuple[str, object], ...] = ()
+    changed: tuple[tuple[str, object], ...] = NNUNETS_NET
 
 
 TASKS = (

@@ -31,7 +31,7 @@ from autoseg.io.json_files import load_json
 from autoseg.io.layouts import read_dataset
 from autoseg.plan import Plan
 from autoseg.workspace import Workspace
-from benchmarks.side_by_side import Bench, differences, settings
+from benchmarks.side_by_side import NNUNETS_NET, Bench, differences, settings
 
 NAME, SOURCE = "Dataset502_HandBone", "HandBone"
 #: nnU-Net's epoch, to which the measured ones are extended.
@@ -96,7 +96,7 @@ def prepare(bench: Bench, given: argparse.Namespace) -> None:
     for number in range(given.rounds):
         if not place.plan_file(NAME, f"round-{number}").is_file():
             length = {"iterations": given.epochs * given.iterations, "iterations_per_epoch": given.iterations}
-            sizes = settings(patch=(given.size, given.size), batch=2, **length)
+            sizes = settings(patch=(given.size, given.size), batch=2, **length, **dict(NNUNETS_NET))
             bench.autoseg(NAME, "plan", "plan_and_preprocess", "--gpu", "cpu", "--plan", f"round-{number}", *sizes, cores=given.cores)
     bench.prepare_nnunet(NAME, (given.size, given.size), 2)
     theirs = json.loads((place.root / "nnunet" / "preprocessed" / NAME / "nnUNetPlans.json").read_text(encoding="utf-8"))

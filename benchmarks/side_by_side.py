@@ -74,6 +74,10 @@ class Bench:
         return time.monotonic() - begin
 
 
+#: Fields of a stage planned for a processor that make its net nnU-Net's.
+NNUNETS_NET: tuple[tuple[str, object], ...] = (("network.decoder_convs", 2),)
+
+
 def settings(stage: str = "2d", /, **fields: object) -> list[str]:
     """Options of plan_and_preprocess that set fields of a stage; a sequence is written with commas."""
     written = {name: ",".join(map(str, value)) if isinstance(value, tuple) else value for name, value in fields.items()}
@@ -86,9 +90,9 @@ def differences(plan: Plan, nnunet_plans: dict[str, object], configuration: str 
     theirs = nnunet_plans["configurations"][configuration]  # type: ignore[index]
     net = theirs["architecture"]["arch_kwargs"]
     ours = {"features": stage.network.features, "strides": stage.network.strides, "kernels": stage.network.kernels}
-    up = stage.network.convs if stage.network.decoder_convs is None else stage.network.decoder_convs
     num = len(stage.network.features)
-    ours |= {"convolutions": (stage.network.convs,) * num, "decoder": (up,) * (num - 1), "patch": stage.patch, "batch": (stage.batch,)}
+    ours |= {"convolutions": (stage.network.convs,) * num, "decoder": (stage.network.convs_up,) * (num - 1)}
+    ours |= {"patch": stage.patch, "batch": (stage.batch,)}
     named = {"features": "features_per_stage", "strides": "strides", "kernels": "kernel_sizes"}
     named |= {"convolutions": "n_conv_per_stage", "decoder": "n_conv_per_stage_decoder"}
     other = {name: net[key] for name, key in named.items()} | {"patch": theirs["patch_size"], "batch": [theirs["batch_size"]]}

@@ -26,7 +26,12 @@ def with_patch(stage: Stage, patch: Sequence[int]) -> Stage:
     """The stage with a patch of at least this size, and the net that belongs to it."""
     network = stage.network
     patch, network = unet(
-        patch, stage.net_spacing, in_channels=network.in_channels, num_heads=network.num_heads, residual=bool(network.blocks)
+        patch,
+        stage.net_spacing,
+        in_channels=network.in_channels,
+        num_heads=network.num_heads,
+        residual=bool(network.blocks),
+        decoder_convs=network.decoder_convs,
     )
     return replace(stage, patch=patch, network=network)
 

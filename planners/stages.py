@@ -29,7 +29,7 @@ from autoseg.planners.search import (
 )
 from autoseg.planners.spacing import decide_spacing
 from autoseg.planners.timing import within_time
-from autoseg.planners.topology import unet
+from autoseg.planners.topology import decide_decoder, unet
 from autoseg.planners.view import View
 from autoseg.recipe import recipe_for
 from autoseg.stopwatch import measure_step
@@ -91,7 +91,9 @@ def whole_image(name: str, task: Task) -> Stage:
     previous = PREVIOUS.get(name)
     channels = fingerprint.num_channels + (plan.labels.num_classes if previous else 0)
     shape, spacing = tuple(grid.image_shape[axis] for axis in axes), [grid.spacing[axis] for axis in axes]
-    patch, network = unet(shape, spacing, in_channels=channels, num_heads=plan.labels.num_heads, residual=plan.planner == "resenc")
+    residual, heads = plan.planner == "resenc", plan.labels.num_heads
+    convs, why_decoder = decide_decoder(plan.budget, residual=residual)
+    patch, network = unet(shape, spacing, in_channels=channels, num_heads=heads, residual=residual, decoder_convs=convs)
     return Stage(
         name=name,
         slice_axis=grid.slice_axis,
@@ -112,7 +114,7 @@ def whole_image(name: str, task: Task) -> Stage:
         recipe=recipe_for("dice_ce" if plan.labels.exclusive else "dice_bce", 10_000 if plan.budget.hours is None else 1),
         priors=fingerprint.priors,
         previous=previous,
-        reasons={"pose": pose.reason, **grid.reasons},
+        reasons={"pose": pose.reason, **grid.reasons, **why_decoder},
     )
 
 

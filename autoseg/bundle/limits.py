@@ -77,7 +77,7 @@ def _of_axes(plan: Plan, stage: Stage) -> Iterator[str]:
 
 
 def _of_network(network: Network) -> Iterator[str]:
-    convs = (network.convs, network.decoder_convs or network.convs)
+    convs = (network.convs, network.convs_up)
     if len(network.features) > MAX_STAGES or not 1 <= min(convs) <= max(convs) <= MAX_CONVS:
         yield f"network: at most {MAX_STAGES} stages of 1 to {MAX_CONVS} convolutions, got {len(network.features)} of {max(convs)}"
     if sum(network.blocks) > MAX_CONVS * MAX_STAGES:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from autoseg.cli.progress import count, duration
-from autoseg.plan import Normalization, Plan, Stage, length_words
+from autoseg.plan import Network, Normalization, Plan, Stage, length_words
 from autoseg.recipe import Recipe
 
 GIB = 1024**3
@@ -68,6 +68,7 @@ def _stage(stage: Stage, plan: Plan) -> Iterator[tuple[str, str]]:
     yield "batch", str(stage.batch)
     yield "depth", f"{len(network.features)} stages, pools by {by(network.multiple)}"
     yield "features", _runs(network.features)
+    yield "convolutions", _convolutions(network)
     yield "precision", stage.precision
     twice = stage.checkpointed_stages
     yield "checkpointing", f"finest {twice} stages computed twice" if twice else "none"
@@ -84,6 +85,14 @@ def _stage(stage: Stage, plan: Plan) -> Iterator[tuple[str, str]]:
     yield from _recipe(stage.recipe)
     if stage.previous is not None:
         yield "previous", stage.previous
+
+
+def _convolutions(network: Network) -> str:
+    """2 in each stage; 2 in each stage, 1 in the decoder's; or the residual blocks of the encoder's stages."""
+    down, up = network.convs, network.convs_up
+    if network.blocks:
+        return f"residual blocks {_runs(network.blocks)}, {up} in each stage of the decoder"
+    return f"{down} in each stage" + ("" if up == down else f", {up} in the decoder's")
 
 
 def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:

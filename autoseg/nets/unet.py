@@ -84,13 +84,12 @@ def build_unet(network: Network) -> UNet:
     """
     n, axes = len(network.features), network.num_axes
     encoder: list[nn.Module] = _residual_encoder(network) if network.blocks else _plain_encoder(network)
-    convs = network.convs if network.decoder_convs is None else network.decoder_convs
     ups: list[nn.Module] = []
     decoder: list[nn.Module] = []
     for level in range(n - 2, -1, -1):
         stride, features = network.strides[level + 1], network.features[level]
         ups.append(TRANSPOSED[axes](network.features[level + 1], features, stride, stride))
-        decoder.append(conv_stage(2 * features, features, network.kernels[level], (1,) * axes, convs))
+        decoder.append(conv_stage(2 * features, features, network.kernels[level], (1,) * axes, network.convs_up))
     num_heads = max(1, len(decoder) - 1) if network.deep_supervision else 1
     levels = range(num_heads - 1, -1, -1)
     heads: list[nn.Module] = [CONVS[axes](network.features[level], network.num_heads, (1,) * axes) for level in levels]

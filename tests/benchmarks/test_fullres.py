@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from autoseg.evaluate import evaluate_case, save_summary, summarise
+from autoseg.io.json_files import save_json
 from autoseg.labels import encode_masks
 from autoseg.workspace import Workspace
-from benchmarks.fullres import TASK, of_autoseg, of_nnunet, runs, tables
-from benchmarks.side_by_side import Bench
+from benchmarks.accuracy import Task
+from benchmarks.fullres import TASK, of_autoseg, of_nnunet, refuse_other_nets, runs, tables
+from benchmarks.side_by_side import NNUNETS_NET, Bench
+from tests import small
+from tests.benchmarks.nnunet_plans import nnunet_plans
 
 NNUNET = {"train_step": 60.0, "validation_step": 10.0, "run_training": 75.0, "perform_actual_validation": 20.0}
 
@@ -62,6 +68,30 @@ def test_both_bars(tmp_path: Path, wall: float, time: str, rows: int, dice: str)
     (folder / "log.txt").write_text("\n".join(LOG), encoding="utf-8")
     assert f"Dice {dice}" in tables(bench, 1)
     assert f"wall time {time}" in tables(bench, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "task", "said"),
+    [
+        ({}, TASK, ""),
+        ({"n_conv_per_stage_decoder": [2, 2]}, TASK, ""),  # as each plans
+        ({"n_conv_per_stage_decoder": [2, 2]}, replace(TASK, changed=NNUNETS_NET), "decoder: "),
+        ({"batch_size": 3, "n_conv_per_stage_decoder": [2, 2]}, TASK, "batch: "),
+    ],
+)
+def test_other_nets_are_refused_but_for_the_planned_decoder(tmp_path: Path, changes: dict[str, Any], task: Task, said: str) -> None:
+    bench = Bench(place=Workspace(root=tmp_path))
+    here = small.plan(stages={"3d_fullres": small.stage()})
+    save_json(bench.place.plan_file(task.name, "seed-0"), here)
+    theirs = {"configurations": {"3d_fullres": nnunet_plans(**changes)["configurations"]["2d"]}}
+    file = tmp_path / "nnunet" / "preprocessed" / task.name / "nnUNetPlans.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(theirs), encoding="utf-8")
+    if not said:
+        refuse_other_nets(bench, task)
+        return
+    with pytest.raises(SystemExit, match=f"the two do not train the same net: {said}"):
+        refuse_other_nets(bench, task)
 
 
 def test_volumes_are_trained_in_three_axes() -> None:

@@ -9,23 +9,9 @@ from typing import Any
 import pytest
 
 from autoseg.workspace import Workspace
-from benchmarks.side_by_side import Bench, differences, settings
+from benchmarks.side_by_side import NNUNETS_NET, Bench, differences, settings
 from tests import small
-
-
-def nnunet_plans(**changes: Any) -> dict[str, object]:
-    """What nnU-Net's planner would write of the net and patch of tests/small.py."""
-    net = {
-        "features_per_stage": [4, 8, 12],
-        "strides": [[1, 1], [2, 2], [2, 2]],
-        "kernel_sizes": [[3, 3]] * 3,
-        "n_conv_per_stage": [1] * 3,
-        "n_conv_per_stage_decoder": [1] * 2,
-    }
-    sizes: dict[str, Any] = {"patch_size": [16, 16], "batch_size": 2}
-    given = {name: value for name, value in changes.items() if name in sizes}
-    architecture = {"arch_kwargs": net | {name: value for name, value in changes.items() if name not in sizes}}
-    return {"configurations": {"2d": sizes | given | {"architecture": architecture}}}
+from tests.benchmarks.nnunet_plans import nnunet_plans
 
 
 def test_equal_nets_do_not_differ() -> None:
@@ -51,6 +37,7 @@ def test_every_difference_is_named(changes: dict[str, Any], named: str) -> None:
 
 def test_settings_are_options_of_the_2d_stage() -> None:
     assert settings(patch=(40, 56), batch=8) == ["--set", "2d.patch=40,56", "--set", "2d.batch=8"]
+    assert settings("3d_fullres", **dict(NNUNETS_NET)) == ["--set", "3d_fullres.network.decoder_convs=2"]
 
 
 def test_a_failing_command_names_its_log(tmp_path: Path) -> None:

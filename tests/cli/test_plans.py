@@ -79,7 +79,8 @@ def test_a_plan_is_shown_with_its_reasons(autoseg: Autoseg, planned: Path) -> No
 
 
 def test_stages_stand_side_by_side() -> None:
-    first, second = small.stage(), small.stage(name="2d_lowres", batch=7, checkpointed_stages=2, mirror_axes=())
+    net = small.network(convs=2, decoder_convs=1)
+    first, second = small.stage(), small.stage(name="2d_lowres", batch=7, checkpointed_stages=2, mirror_axes=(), network=net)
     lines = list(plan_lines(small.plan(stages={"2d": first, "2d_lowres": second})))
     rows = [re.split(r"\s{2,}", line.strip()) for line in lines[: lines.index("Reasons")]]
     cells = {row[0]: row[1:] for row in rows}
@@ -87,6 +88,7 @@ def test_stages_stand_side_by_side() -> None:
     assert cells["batch"] == ["2", "7"]
     assert cells["checkpointing"] == ["none", "finest 2 stages computed twice"]
     assert cells["flips"] == ["axis 0, 1", "none"]
+    assert cells["convolutions"] == ["1 in each stage", "2 in each stage, 1 in the decoder's"]
 
 
 def test_a_plan_as_its_file(autoseg: Autoseg, planned: Path) -> None:

@@ -69,6 +69,27 @@ def test_every_decision_has_its_reason(plan: Plan) -> None:
     assert all(reasons.values())
 
 
+def test_a_processor_gets_a_lighter_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, cut = (timed(monkeypatch, per_pixel).stages["2d"] for per_pixel in (1e-9, 1e-5))
+    assert math.prod(cut.patch) < math.prod(whole.patch)
+    for stage in (whole, cut):
+        assert (stage.network.convs, stage.network.decoder_convs) == (2, 1)
+        assert "1 in each stage of the decoder" in stage.reasons["network.decoder_convs"]
+
+
+def test_a_gpu_gets_nnunets_decoder(plan: Plan) -> None:
+    stage = plan.stages["2d"]
+    assert (stage.network.convs, stage.network.decoder_convs, stage.network.convs_up) == (2, None, 2)
+    assert "network.decoder_convs" not in stage.reasons
+
+
+def test_residual_nets_are_the_same_on_a_processor() -> None:
+    budget = replace(CPU_BUDGET, hours=None)
+    stage = make_residual_plan(hands(size=48), budget, Request()).stages["2d"]
+    assert (stage.network.decoder_convs, stage.network.convs_up) == (None, 1)
+    assert "network.decoder_convs" not in stage.reasons
+
+
 def test_exclusive_classes_get_a_background_and_softmax() -> None:
     facts = hands()
     apart = replace(facts, overlap=((facts.overlap[0][0], 0), (0, facts.overlap[1][1])))

@@ -1,5 +1,6 @@
 """--set: what was set stays as set, what follows is decided anew, and what cannot be built is refused by name."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -184,6 +185,25 @@ def test_a_lighter_decoder_is_another_step() -> None:
     assert light.network == replace(plain.network, decoder_convs=1)
     assert step_key(light) != step_key(replace(light, network=plain.network))
     assert "set by" in light.reasons["network.decoder_convs"]
+
+
+def test_a_processors_decoder_stays_until_it_is_set() -> None:
+    base = plan_for()
+    planned = base.stages["2d"]
+    light = replace(planned.network, decoder_convs=1)
+    reasons = {**planned.reasons, "network.decoder_convs": "1, as steps are slow"}
+    plan = replace(base, stages={"2d": replace(planned, network=light, reasons=reasons)})
+    cut = overridden("2d.patch=64,32", plan=plan)
+    assert (cut.network.decoder_convs, cut.reasons["network.decoder_convs"]) == (1, "1, as steps are slow")
+    for value, convs in (("2", 2), ("none", None)):
+        full = overridden(f"2d.network.decoder_convs={value}", plan=plan)
+        assert (full.network.decoder_convs, full.network.convs_up) == (convs, 2)
+        assert "set by" in full.reasons["network.decoder_convs"]
+    # What was decided of the planned net says nothing of another one.
+    given = json.dumps({"in_channels": 1, "num_heads": 2, "features": [8, 8], "strides": [[1, 1], [2, 2]], "kernels": [[3, 3], [3, 3]]})
+    other = overridden(f"2d.network={given}", plan=plan)
+    assert "set by" in other.reasons["network"]
+    assert "network.decoder_convs" not in other.reasons
 
 
 def test_a_net_of_ones_own_takes_patches_that_the_planners_would_not() -> None:
