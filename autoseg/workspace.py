@@ -99,6 +99,16 @@ class Workspace:
         """The data set's plans; those that are written right now have a name with a dot in front and are none yet."""
         return sorted((self.preprocessed(dataset) / "plans").glob("[!.]*.json"))
 
+    def earlier_plan_file(self, dataset: str, plan: str) -> Path:
+        """preprocessed/NAME/plan_PLAN_earlier.json: what was replaced; where there is one, plan_PLAN_earlier_2.json and so on."""
+        return self.preprocessed(dataset) / f"plan_{plan}_earlier.json"
+
+    def earlier_plan_files(self, dataset: str, plan: str) -> list[Path]:
+        """The files that a plan's replacements have left, the last one first."""
+        numbered = re.compile(re.escape(self.earlier_plan_file(dataset, plan).stem) + r"(_\d+)?")
+        found = [file for file in self.preprocessed(dataset).glob("plan_*.json") if numbered.fullmatch(file.stem)]
+        return sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)
+
     def store_folder(self, dataset: str, key: str) -> Path:
         """preprocessed/NAME/cases/KEY: prepared cases; plans that prepare alike share a key and the cases."""
         return self.preprocessed(dataset) / CASES / key

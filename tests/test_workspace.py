@@ -1,5 +1,6 @@
 """Every path is made in one place, and -d means what a person expects."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,19 @@ def test_where_everything_lies() -> None:
     assert place.fold_folder("A", "default", "2d", "sgd", "3") == Path("w/results/A/default/2d-sgd/fold3")
     assert place.fold_folder("A", "default", "2d", "sgd", "all") == Path("w/results/A/default/2d-sgd/fold_all")
     assert place.predictions("A") == Path("w/results/A/predictions")
+
+
+def test_what_a_plan_left_is_not_mistaken_for_anothers(tmp_path: Path) -> None:
+    place = Workspace(root=tmp_path)
+    place.preprocessed("A").mkdir(parents=True)
+    names = ("plan_a[1]_earlier_2", "plan_a[1]_earlier", "plan_a[1]_earlier_b_earlier", "plan_a1_earlier", "plan_b_earlier")
+    for age, name in enumerate(names):
+        file = place.preprocessed("A") / f"{name}.json"
+        file.write_text("{}", encoding="utf-8")
+        os.utime(file, (1000 - age, 1000 - age))
+    assert place.earlier_plan_file("A", "a[1]").is_file()
+    assert [file.stem for file in place.earlier_plan_files("A", "a[1]")] == ["plan_a[1]_earlier_2", "plan_a[1]_earlier"]
+    assert place.earlier_plan_files("A", "a") == []
 
 
 def test_folds_and_the_runs_that_hold_them(tmp_path: Path) -> None:

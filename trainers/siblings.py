@@ -62,8 +62,7 @@ def check_siblings(job: Job, dealt: Mapping[str, FoldCases]) -> list[str]:
 
 def earlier_plans(job: Job) -> list[Path]:
     """Plans of the job's name that plan_and_preprocess has set aside, the last one first."""
-    files = job.workspace.preprocessed(job.plan.dataset).glob(f"plan_{job.plan.name}_earlier*.json")
-    return sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)
+    return job.workspace.earlier_plan_files(job.plan.dataset, job.plan.name)
 
 
 def _begun(job: Job) -> Iterator[tuple[str, RunFolder]]:
