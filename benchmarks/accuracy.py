@@ -4,9 +4,9 @@
     python -m benchmarks.accuracy DIR --table                                  # the table of what is finished
 
 DIR is a workspace; DATA the folder of the raw data sets; VENV an environment with nnU-Net. Both tools read the same raw folders and train
-on fold 0 of autoseg's splits, each with its own plan, recipe, augmentation and test-time augmentation. Runs share the cores, one each, with
-one thread. All predictions of whole validation images are scored by `autoseg evaluate`. What is finished is kept: the command goes on where
-it stopped, and begins unfinished trainings of nnU-Net anew.
+on fold 0 of autoseg's splits, autoseg with nnU-Net's decoder, each with its own plan else, recipe, augmentation and test-time augmentation.
+Runs share the cores, one each, with one thread. All predictions of whole validation images are scored by `autoseg evaluate`. What is
+finished is kept: the command goes on where it stopped, and begins unfinished trainings of nnU-Net anew.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Task:
     configuration : str
         By its name in both tools.
     changed : tuple of (str, object)
-        Fields of autoseg's stage that are set beside patch and batch.
+        Fields of autoseg's stage that are set beside patch and batch; what makes the net nnU-Net's, unless said otherwise.
     """
 
     name: str

@@ -26,6 +26,7 @@ from typing import Any
 from autoseg.evaluate import load_summary
 from autoseg.io.json_files import load_json
 from autoseg.plan import Plan
+from autoseg.planners.topology import PROCESSOR_CONVS
 from autoseg.workspace import Workspace
 from benchmarks.accuracy import EPOCHS, ITERATIONS, SIDES, TASKS, Run, Task, prepare, train
 from benchmarks.side_by_side import NNUNETS_NET, Bench, differences
@@ -98,11 +99,13 @@ def runs(seeds: int) -> list[Run]:
 
 
 def refuse_other_nets(bench: Bench, task: Task) -> None:
-    """End the command if the two do not train the same net, but for a decoder that is left as planned."""
+    """End the command if the two do not train the same net, but for the decoder that is planned for a processor."""
     theirs = json.loads((bench.place.root / "nnunet" / "preprocessed" / task.name / "nnUNetPlans.json").read_text(encoding="utf-8"))
     plan = load_json(bench.place.plan_file(task.name, "seed-0"), Plan)
     found = differences(plan, theirs, task.configuration)
     if task.changed != NNUNETS_NET:
+        if plan.stages[task.configuration].network.convs_up != PROCESSOR_CONVS:
+            sys.exit(f"the plan in {bench.place.root} has another decoder than a processor's: give --same-net, or another DIR.")
         found = [what for what in found if not what.startswith("decoder: ")]
     if found:
         sys.exit("the two do not train the same net: " + "; ".join(found))

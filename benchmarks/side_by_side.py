@@ -14,6 +14,8 @@ from autoseg.plan import Plan, Stage
 from autoseg.workspace import Workspace
 
 SCRIPT = Path(__file__).with_name("nnunet_train.py")
+#: Fields of a stage planned for a processor that make its net nnU-Net's.
+NNUNETS_NET: tuple[tuple[str, object], ...] = (("network.decoder_convs", 2),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +74,6 @@ class Bench:
         if done.returncode:
             raise RuntimeError(f"{' '.join(command[:6])} ... failed with exit code {done.returncode}; what it said stands in {log}")
         return time.monotonic() - begin
-
-
-#: Fields of a stage planned for a processor that make its net nnU-Net's.
-NNUNETS_NET: tuple[tuple[str, object], ...] = (("network.decoder_convs", 2),)
 
 
 def settings(stage: str = "2d", /, **fields: object) -> list[str]:

@@ -83,7 +83,8 @@ class Tracer:
         In the encoder and in the decoder each of its convolutions keeps its result and what the next one is given; the decoder also keeps
         what it joined, two bytes each at least.
         """
-        kept = 0 if stage.checkpointed_stages else (4 * stage.network.convs + 2) * stage.network.features[0]
+        network = stage.network
+        kept = 0 if stage.checkpointed_stages else (2 * network.convs + 2 * network.convs_up + 2) * network.features[0]
         return 2 * kept * _pixels(stage) <= self.limit
 
     def settled(self, stage: Stage) -> Stage:

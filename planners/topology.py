@@ -73,7 +73,7 @@ def decide_decoder(budget: Budget, *, residual: bool) -> tuple[int | None, dict[
     """
     if budget.kind != "cpu" or residual:
         return None, {}
-    why = f"{PROCESSOR_CONVS} instead of 2 in each stage of the decoder: a processor's steps are slow, and this takes a seventh of one away"
+    why = f"{PROCESSOR_CONVS} in each stage of the decoder, fewer than nnU-Net's 2: a processor's steps are slow, and this shortens them"
     return PROCESSOR_CONVS, {"network.decoder_convs": why}
 
 

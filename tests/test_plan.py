@@ -29,6 +29,16 @@ def test_a_plan_survives_its_file(tmp_path: Path, labels: Any, axes: int) -> Non
     assert load_json(tmp_path / "plan.json", Plan) == plan
 
 
+def test_a_decoder_of_as_many_convolutions_is_none_of_its_own(tmp_path: Path) -> None:
+    plan = small.plan(stages={"2d": small.stage(network=small.network(convs=2))})
+    content = json.loads(to_json(plan))
+    content["stages"]["2d"]["network"]["decoder_convs"] = 2
+    (tmp_path / "plan.json").write_text(json.dumps(content), encoding="utf-8")
+    assert load_json(tmp_path / "plan.json", Plan) == plan
+    light = replace(plan.stages["2d"].network, decoder_convs=1)
+    assert (light.convs_up, replace(light, convs=1), replace(light, decoder_convs=2)) == (1, small.network(), plan.stages["2d"].network)
+
+
 @given(lr=st.floats(1e-12, 1e3), share=st.floats(0, 1), scaling=st.tuples(st.floats(0.1, 1), st.floats(1, 10)))
 def test_numbers_survive_to_the_last_bit(lr: float, share: float, scaling: tuple[float, float]) -> None:
     recipe = small.recipe(lr=lr, foreground_share=share, augmentation=replace(NO_AUGMENTATION, scaling=scaling))

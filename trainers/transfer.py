@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -99,7 +99,9 @@ def transfer(source: Side, fresh: Side) -> Transfer:
         same = taken is not None and given is not None and torch.equal(taken, given)
         done["anew" if taken is None else "kept" if same else "adapted"].append(name)
     kept, adapted, anew = (tuple(done[key]) for key in ("kept", "adapted", "anew"))
-    sentences = tuple(_sentences(source, fresh, first, kept, adapted, anew))
+    used = {name_there(name, fresh, source) for name in weights}
+    left = [name for name in source.weights if name not in used]
+    sentences = (*_sentences(source, fresh, first, kept, adapted, anew), *_left_behind(left, source))
     return Transfer(weights=weights, kept=kept, adapted=adapted, anew=anew, sentences=sentences)
 
 
@@ -181,7 +183,13 @@ def _sentences(source: Side, fresh: Side, first: str, kept: Sequence[str], adapt
         )
         yield "classes: " + "; ".join(f"{what} {', '.join(names)}" for what, names in groups if names)
     if anew:
-        yield f"made anew: {', '.join(_modules(anew))}"
+        yield f"made anew: {', '.join(_modules(anew, fresh))}"
+
+
+def _left_behind(names: Sequence[str], source: Side) -> Iterator[str]:
+    """What the trained net has and the new one has no place for: a deeper level, a second convolution in the decoder."""
+    if names:
+        yield f"left behind: {', '.join(_modules(names, source))}"
 
 
 def _inputs(side: Side) -> str:
@@ -189,6 +197,11 @@ def _inputs(side: Side) -> str:
     return ", ".join(names)
 
 
-def _modules(names: Iterable[str]) -> list[str]:
-    """encoder.7.0.conv.weight -> encoder.7; each once, in order."""
-    return list(dict.fromkeys(".".join(name.split(".")[:2]) for name in names))
+def _modules(names: Collection[str], side: Side) -> list[str]:
+    """encoder.7.0.conv.weight -> encoder.7 if all of it is named, else encoder.7.0; each once, in order."""
+    partly = {_start(name, 2) for name in side.weights if name not in names}
+    return list(dict.fromkeys(_start(name, 3 if _start(name, 2) in partly else 2) for name in names))
+
+
+def _start(name: str, parts: int) -> str:
+    return ".".join(name.split(".")[:parts])

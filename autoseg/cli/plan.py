@@ -220,7 +220,7 @@ def planned(
             return known
     plan = made_plan(fingerprint, budget, splits, name=name, configs=configs, planner=planner)
     plan = apply_overrides(plan, overrides, fingerprint, num_folds=len(splits.folds)) if overrides else plan
-    replaces = "" if known is None else set_aside(place, file, known, plan) + cut_off(place, known, plan)
+    replaces = "" if known is None else set_aside(place, known, plan) + cut_off(place, known, plan)
     save_json(file, plan)
     show(plan)
     click.echo(f"  Plan: {file}{replaces}")
@@ -264,12 +264,12 @@ def made_plan(
     return replace(find_planner(planner)(fingerprint, budget, request), planner=planner, overrides=())
 
 
-def set_aside(place: Workspace, file: Path, known: Plan, plan: Plan) -> str:
+def set_aside(place: Workspace, known: Plan, plan: Plan) -> str:
     """Keep a plan that is replaced, which a person may have edited, beside the folder of plans; and the words that say so."""
     from autoseg.io.atomic import write_bytes
 
-    earlier = free_name(place.earlier_plan_file(plan.dataset, file.stem))
-    write_bytes(earlier, file.read_bytes())
+    earlier = free_name(place.earlier_plan_file(plan.dataset, plan.name))
+    write_bytes(earlier, place.plan_file(plan.dataset, plan.name).read_bytes())
     if known.budget != plan.budget:
         which = f"the one for {known.budget.name}"
     elif known.planner != plan.planner:

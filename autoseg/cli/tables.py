@@ -68,7 +68,8 @@ def _stage(stage: Stage, plan: Plan) -> Iterator[tuple[str, str]]:
     yield "batch", str(stage.batch)
     yield "depth", f"{len(network.features)} stages, pools by {by(network.multiple)}"
     yield "features", _runs(network.features)
-    yield "convolutions", _convolutions(network)
+    if network.kind == "unet":
+        yield "convolutions", convolutions(network)
     yield "precision", stage.precision
     twice = stage.checkpointed_stages
     yield "checkpointing", f"finest {twice} stages computed twice" if twice else "none"
@@ -87,7 +88,7 @@ def _stage(stage: Stage, plan: Plan) -> Iterator[tuple[str, str]]:
         yield "previous", stage.previous
 
 
-def _convolutions(network: Network) -> str:
+def convolutions(network: Network) -> str:
     """2 in each stage; 2 in each stage, 1 in the decoder's; or the residual blocks of the encoder's stages."""
     down, up = network.convs, network.convs_up
     if network.blocks:

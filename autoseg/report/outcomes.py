@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoseg.evaluate.summary import Scores, Summary
-from autoseg.plan import Plan, Stage, length_words
+from autoseg.plan import Network, Plan, Stage, length_words
 from autoseg.report.charts import LineChart, line_chart
 from autoseg.report.found import Expected, Found, Run
 
@@ -67,13 +67,20 @@ def stage_rows(stage: Stage, hours: float | None) -> list[tuple[str, str]]:
         ("images", _by(stage.image_shape)),
         ("spacing", f"{_by(stage.spacing)}{', resampled' if stage.resample else ', as they are'}"),
         ("patch, batch", f"{_by(stage.patch)}, {stage.batch}"),
-        ("net", f"{len(network.features)} stages, features {' '.join(map(str, network.features))}"),
+        ("net", f"{len(network.features)} stages, features {' '.join(map(str, network.features))}{_convolutions(network)}"),
         ("precision", stage.precision),
         ("flips, rotation", f"{flips}, up to {stage.rotation_degrees:g} degrees"),
         ("length, iterations", length_words(stage, hours) + step),
         ("recipe", f"{recipe.loss}, {recipe.optimizer} at {recipe.lr:g}, {recipe.schedule}"),
         *([("previous stage", stage.previous)] if stage.previous else []),
     ]
+
+
+def _convolutions(network: Network) -> str:
+    """Only where the decoder's are not the encoder's."""
+    if network.blocks or network.decoder_convs is None:
+        return ""
+    return f", {network.convs} convolutions in each, {network.convs_up} in the decoder's"
 
 
 def memory_rows(stage: Stage) -> list[tuple[str, str, float]]:

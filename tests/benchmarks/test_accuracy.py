@@ -14,14 +14,27 @@ from autoseg.evaluate import evaluate_case, save_summary, summarise
 from autoseg.io.layouts import read_dataset
 from autoseg.labels import encode_masks
 from autoseg.workspace import Workspace
-from benchmarks.accuracy import TASKS, Run, link_raw, middle, runs, table, verdict
+from benchmarks.accuracy import TASKS, Run, Task, link_raw, middle, prepare, runs, table, verdict
 from benchmarks.side_by_side import Bench
+from tests.benchmarks.nnunet_plans import Recorded
 
 
 def test_all_runs_are_wanted_and_the_slower_tool_comes_first() -> None:
     wanted = list(runs(3))
     assert len(set(wanted)) == len(wanted) == 12
     assert [run.side for run in wanted] == ["nnunet"] * 6 + ["autoseg"] * 6
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_autoseg_is_given_nnunets_net(tmp_path: Path, task: Task) -> None:
+    bench = Recorded(place=Workspace(root=tmp_path / "w"))
+    (tmp_path / task.source).mkdir()
+    (tmp_path / task.source / "dataset.json").write_text("{}", encoding="utf-8")
+    prepare(bench, task, tmp_path, 2)
+    text = " ".join(bench.given["plan"])
+    assert f"--set {task.configuration}.network.decoder_convs=2" in text
+    assert f"--set {task.configuration}.batch={task.batch}" in text
+    assert [file.stem for file in bench.place.plan_files(task.name)] == ["seed-0", "seed-1"]
 
 
 def test_each_run_has_folders_of_its_own(tmp_path: Path) -> None:

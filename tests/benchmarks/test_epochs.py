@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,21 @@ from PIL import Image
 from autoseg.io.cases import read_case
 from autoseg.io.layouts import read_dataset
 from autoseg.workspace import Workspace
-from benchmarks.epochs import Epochs, autoseg_folder, nnunet_folder, read_autoseg, read_nnunet, smallest_on_top, table, write_exclusive
+from benchmarks.epochs import (
+    NAME,
+    SOURCE,
+    Epochs,
+    autoseg_folder,
+    nnunet_folder,
+    prepare,
+    read_autoseg,
+    read_nnunet,
+    smallest_on_top,
+    table,
+    write_exclusive,
+)
 from benchmarks.side_by_side import Bench
+from tests.benchmarks.nnunet_plans import Recorded, nnunet_plans
 
 LINE = "2026-11-21 {}:{},{} INFO autoseg.trainers.fit: epoch {}, iteration {}: loss 1.5\n"
 
@@ -33,6 +48,22 @@ def write_nnunet_run(folder: Path) -> None:
     folder.mkdir(parents=True)
     found = {"epoch_s": [200.0, 122.0], "fixed_s": [9.0, 2.0], "iterations": 20}
     (folder / "epochs.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("batch", "fails"), [(2, False), (3, True)])
+def test_both_train_nnunets_net(tmp_path: Path, batch: int, fails: bool) -> None:
+    bench = Recorded(place=Workspace(root=tmp_path))
+    for name in (SOURCE, NAME):
+        (bench.place.raw / name).mkdir(parents=True)
+    theirs = tmp_path / "nnunet" / "preprocessed" / NAME / "nnUNetPlans.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(json.dumps(nnunet_plans(batch_size=batch)), encoding="utf-8")
+    given = Namespace(rounds=1, epochs=2, iterations=10, size=16, people=4, cores=(0,))
+    with pytest.raises(SystemExit, match="do not train the same net: batch") if fails else nullcontext():
+        prepare(bench, given)
+    text = " ".join(bench.given["plan"])
+    assert "--set 2d.network.decoder_convs=2" in text
+    assert "--set 2d.iterations=20" in text
 
 
 def test_log_of_autoseg_gives_all_epochs_but_the_first(tmp_path: Path) -> None:

@@ -70,27 +70,35 @@ def test_both_bars(tmp_path: Path, wall: float, time: str, rows: int, dice: str)
     assert f"wall time {time}" in tables(bench, 1)
 
 
+SAME = replace(TASK, changed=NNUNETS_NET)
+THEIRS = {"n_conv_per_stage": [2] * 3, "n_conv_per_stage_decoder": [2] * 2}
+
+
 @pytest.mark.parametrize(
-    ("changes", "task", "said"),
+    ("up", "changes", "task", "said"),
     [
-        ({}, TASK, ""),
-        ({"n_conv_per_stage_decoder": [2, 2]}, TASK, ""),  # as each plans
-        ({"n_conv_per_stage_decoder": [2, 2]}, replace(TASK, changed=NNUNETS_NET), "decoder: "),
-        ({"batch_size": 3, "n_conv_per_stage_decoder": [2, 2]}, TASK, "batch: "),
+        (1, {}, TASK, ""),  # as each plans
+        (2, {}, SAME, ""),
+        (1, {}, SAME, "the two do not train the same net: decoder: "),
+        (2, {}, TASK, "has another decoder than a processor's"),
+        (1, {"batch_size": 3}, TASK, "the two do not train the same net: batch: "),
+        (2, {"batch_size": 3}, SAME, "the two do not train the same net: batch: "),
     ],
 )
-def test_other_nets_are_refused_but_for_the_planned_decoder(tmp_path: Path, changes: dict[str, Any], task: Task, said: str) -> None:
+def test_other_nets_are_refused_but_for_the_planned_decoder(
+    tmp_path: Path, up: int, changes: dict[str, Any], task: Task, said: str
+) -> None:
     bench = Bench(place=Workspace(root=tmp_path))
-    here = small.plan(stages={"3d_fullres": small.stage()})
+    here = small.plan(stages={"3d_fullres": small.stage(network=small.network(convs=2, decoder_convs=up))})
     save_json(bench.place.plan_file(task.name, "seed-0"), here)
-    theirs = {"configurations": {"3d_fullres": nnunet_plans(**changes)["configurations"]["2d"]}}
+    theirs = {"configurations": {"3d_fullres": nnunet_plans(**THEIRS, **changes)["configurations"]["2d"]}}
     file = tmp_path / "nnunet" / "preprocessed" / task.name / "nnUNetPlans.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(theirs), encoding="utf-8")
     if not said:
         refuse_other_nets(bench, task)
         return
-    with pytest.raises(SystemExit, match=f"the two do not train the same net: {said}"):
+    with pytest.raises(SystemExit, match=said):
         refuse_other_nets(bench, task)
 
 

@@ -99,6 +99,18 @@ def test_another_length_is_no_other_plan(autoseg: Autoseg, root: Path) -> None:
     assert "Warning" not in done.out
 
 
+def test_the_same_decoder_in_other_words_is_no_other_plan(autoseg: Autoseg, root: Path) -> None:
+    plan = load_json(Workspace(root=root).plan_file(NAME, "default"), Plan)
+    network = plan.stages["2d"].network
+    replan(root, network=replace(network, decoder_convs=network.convs_up))
+    done = autoseg("train", "2d", "fold1", *QUICK, "-w", root)
+    assert done.code == 0, done.err
+    other = replace(network, decoder_convs=network.convs_up + 1)
+    replan(root, network=other)
+    done = autoseg("train", "2d", "fold2", *QUICK, "-w", root)
+    assert f"network.decoder_convs {network.decoder_convs} -> {other.decoder_convs}" in done.err
+
+
 def test_folds_of_earlier_cases_are_told_of(autoseg: Autoseg, root: Path) -> None:
     deal_anew(root)
     again = f"autoseg train 2d fold0 --epochs 1 --iterations-per-epoch 1 --restart -w {root}"

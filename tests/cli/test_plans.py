@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from autoseg import experiment_plans
-from autoseg.cli.tables import differences, plan_lines
+from autoseg.cli.tables import convolutions, differences, plan_lines
 from autoseg.demo import write_phantom
 from autoseg.io.json_files import load_json, save_json
 from autoseg.plan import Plan
@@ -89,6 +89,20 @@ def test_stages_stand_side_by_side() -> None:
     assert cells["checkpointing"] == ["none", "finest 2 stages computed twice"]
     assert cells["flips"] == ["axis 0, 1", "none"]
     assert cells["convolutions"] == ["1 in each stage", "2 in each stage, 1 in the decoder's"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"convs": 2}, "2 in each stage"),
+        ({"convs": 2, "decoder_convs": 2}, "2 in each stage"),
+        ({"convs": 2, "decoder_convs": 3}, "2 in each stage, 3 in the decoder's"),
+        ({"convs": 1, "blocks": (1, 3, 3)}, "residual blocks 1 3*2, 1 in each stage of the decoder"),
+        ({"convs": 1, "decoder_convs": 2, "blocks": (1, 3, 3)}, "residual blocks 1 3*2, 2 in each stage of the decoder"),
+    ],
+)
+def test_convolutions_in_words(changes: dict[str, Any], said: str) -> None:
+    assert convolutions(small.network(**changes)) == said
 
 
 def test_a_plan_as_its_file(autoseg: Autoseg, planned: Path) -> None:

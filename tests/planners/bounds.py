@@ -33,14 +33,14 @@ def num_weights(network: Network) -> int:
     pairs = zip(network.features[:-1], network.features[1:], network.kernels[:-1], network.strides[1:], strict=True)
     for features, coarse, kernel, stride in pairs:
         total += math.prod(stride) * coarse * features  # transposed convolution
-        total += math.prod(kernel) * features * (2 * features + (network.convs - 1) * features)
+        total += math.prod(kernel) * features * (2 * features + (network.convs_up - 1) * features)
     return total
 
 
 def at_least(stage: Stage) -> int:
     """Weights, gradients and momentum in fp32; the finest stage's maps on the way down and up, unless they are recomputed; its logits."""
     pixels, features = next(levels(stage))
-    maps = (2 * stage.network.convs + 2 + 2 * stage.network.convs) * features if not stage.checkpointed_stages else 2 * features
+    maps = (2 * stage.network.convs + 2 + 2 * stage.network.convs_up) * features if not stage.checkpointed_stages else 2 * features
     of_pixels = pixels * (maps * HALF + stage.network.num_heads * HALF)
     return 3 * FULL * num_weights(stage.network) + of_pixels + CUDA_CONTEXT_BYTES + CUDNN_WORKSPACE_BYTES
 
@@ -49,9 +49,9 @@ def at_most(stage: Stage) -> int:
     """Everything at once and nothing freed: AdamW's two states, half copies of the weights, all maps of all stages with the upsampled ones,
     one more set of the finest stage's maps for its gradients in fp32, and ten fp32 copies of every scale's heads in the loss."""
     total = (5 * FULL + HALF) * num_weights(stage.network)
-    convs = stage.network.convs
+    convs, up = stage.network.convs, stage.network.convs_up
     for level, (pixels, features) in enumerate(levels(stage)):
-        total += pixels * (2 * convs + 3 + 2 * convs) * features * HALF
+        total += pixels * (2 * convs + 3 + 2 * up) * features * HALF
         if level == 0:
             total += pixels * 6 * features * FULL
         total += pixels * 10 * stage.network.num_heads * FULL

@@ -12,6 +12,8 @@ from autoseg.budget import GIB, Budget, memory_budget
 from autoseg.errors import PlanError, UsageError
 from autoseg.fingerprint import Fingerprint, Intensity
 from autoseg.memory import step_key, training_memory
+from autoseg.nets import NETS
+from autoseg.nets.unet import build_unet
 from autoseg.plan import Memory, Network, Normalization, Plan, Stage, contradictions
 from autoseg.planners import Request, make_plan
 from autoseg.planners.overrides import apply_overrides
@@ -187,7 +189,7 @@ def test_a_lighter_decoder_is_another_step() -> None:
     assert "set by" in light.reasons["network.decoder_convs"]
 
 
-def test_a_processors_decoder_stays_until_it_is_set() -> None:
+def test_a_processors_decoder_stays_until_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     base = plan_for()
     planned = base.stages["2d"]
     light = replace(planned.network, decoder_convs=1)
@@ -195,15 +197,22 @@ def test_a_processors_decoder_stays_until_it_is_set() -> None:
     plan = replace(base, stages={"2d": replace(planned, network=light, reasons=reasons)})
     cut = overridden("2d.patch=64,32", plan=plan)
     assert (cut.network.decoder_convs, cut.reasons["network.decoder_convs"]) == (1, "1, as steps are slow")
-    for value, convs in (("2", 2), ("none", None)):
+    for value in ("2", "none"):
         full = overridden(f"2d.network.decoder_convs={value}", plan=plan)
-        assert (full.network.decoder_convs, full.network.convs_up) == (convs, 2)
+        assert full.network == planned.network
+        assert full.network.convs_up == 2
         assert "set by" in full.reasons["network.decoder_convs"]
+    more = overridden("2d.network.convs=3", plan=plan)
+    assert (more.network.convs, more.network.convs_up) == (3, 1)
     # What was decided of the planned net says nothing of another one.
     given = json.dumps({"in_channels": 1, "num_heads": 2, "features": [8, 8], "strides": [[1, 1], [2, 2]], "kernels": [[3, 3], [3, 3]]})
     other = overridden(f"2d.network={given}", plan=plan)
     assert "set by" in other.reasons["network"]
     assert "network.decoder_convs" not in other.reasons
+    monkeypatch.setitem(NETS, "flat", build_unet)
+    foreign = overridden("2d.network.kind=flat", plan=plan)
+    assert "set by" in foreign.reasons["network.kind"]
+    assert "network.decoder_convs" not in foreign.reasons
 
 
 def test_a_net_of_ones_own_takes_patches_that_the_planners_would_not() -> None:

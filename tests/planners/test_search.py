@@ -172,6 +172,10 @@ def test_what_cannot_fit_by_its_finest_stage_alone_is_not_traced(monkeypatch: py
     assert not traced
     assert under.fits(stage)
     assert over.fits(replace(stage, checkpointed_stages=1))
+    # One convolution up keeps two maps fewer.
+    light = replace(stage, network=replace(stage.network, decoder_convs=1))
+    assert not Tracer(Budget(name="x", kind="cpu", memory_bytes=int((needed * 8 // 10 - 9) / FILL)), exclusive=False).fits(light)
+    assert Tracer(Budget(name="x", kind="cpu", memory_bytes=int((needed * 8 // 10 + 9) / FILL)), exclusive=False).fits(light)
 
 
 def test_a_batch_that_was_estimated_is_lowered_if_its_trace_says_so() -> None:

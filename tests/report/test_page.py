@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from autoseg.evaluate.label_files import LabelCheck
 from autoseg.io.json_files import load_json, save_json
 from autoseg.report import page, pictures, write_report
 from autoseg.report.found import find
-from autoseg.report.outcomes import CaseRow, case_rows
+from autoseg.report.outcomes import CaseRow, case_rows, stage_rows
 from autoseg.workspace import PICTURES, Workspace
+from tests import small
 from tests.io.make import write_json, write_picture
 from tests.report.make import CLASSES, EVIL_CASE, EVIL_CLASS, make_raw, make_workspace, predicted, write_masks
 
@@ -43,6 +45,18 @@ class Page(HTMLParser):
             self.texts.append(data)
         else:
             self.scripts[self._script] = self.scripts.get(self._script, "") + data
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"convs": 2}, "3 stages, features 4 8 12"),
+        ({"convs": 2, "decoder_convs": 1}, "3 stages, features 4 8 12, 2 convolutions in each, 1 in the decoder's"),
+        ({"convs": 1, "blocks": (1, 2, 2)}, "3 stages, features 4 8 12"),
+    ],
+)
+def test_another_decoder_is_told_of(changes: dict[str, Any], said: str) -> None:
+    assert dict(stage_rows(small.stage(network=small.network(**changes)), None))["net"] == said
 
 
 def written(place: Workspace, pictures: int = 100) -> str:

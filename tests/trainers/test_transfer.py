@@ -135,6 +135,17 @@ def test_levels_are_counted_from_the_finest(deep: int, shallow: int) -> None:
     assert torch.equal(other.weights["decoder.2.0.conv.weight"], three.weights["decoder.1.0.conv.weight"])
 
 
+@pytest.mark.parametrize(
+    ("there", "here", "said"),
+    [(2, 1, "left behind: decoder.0.1, decoder.1.1"), (1, 2, "made anew: decoder.0.1, decoder.1.1")],
+)
+def test_a_decoder_of_other_convolutions_is_told_of(there: int, here: int, said: str) -> None:
+    source, fresh = side(seed=1, convs=2, decoder_convs=there), side(seed=2, convs=2, decoder_convs=here)
+    result = transfer(source, fresh)
+    assert result.sentences[1:] == (said,)
+    assert torch.equal(result.weights["decoder.0.0.conv.weight"], source.weights["decoder.0.0.conv.weight"])
+
+
 def test_what_has_another_shape_is_new() -> None:
     source, fresh = side(seed=1), side(seed=2, features=(4, 8, 20))
     result = transfer(source, fresh)
