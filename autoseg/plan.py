@@ -64,7 +64,7 @@ class Network:
         Who builds it: "unet", or a net of another installed package.
     decoder_convs : int or None
         Convolutions in each stage of the decoder where they are not as many as `convs`; None if they are, however it was said. One
-        instead of two saves 13 to 22 % of a step (docs/plan.md).
+        instead of two saves 13 to 23 % of a step (docs/plan.md).
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

@@ -187,7 +187,7 @@ def _with_network(stage: Stage, given: Given) -> Stage:
         base = replace(base, **shallower)
     net = with_settings(base, chosen)
     _check_multiple(stage.patch, net, given)
-    if chosen.keys() & {(), ("kind",)}:
+    if () in chosen or net.kind != base.kind:
         # What was decided of the planned net says nothing of another.
         stage = replace(stage, reasons={name: why for name, why in stage.reasons.items() if not name.startswith("network.")})
     return _because(replace(stage, network=net), **{".".join(path): set_by(s) for path, s in _below(given, "network").items()})

@@ -261,7 +261,7 @@ def made_plan(
     click.echo(f"  Planning for {budget.name} ...")
     request = Request(name=name, configs=configs, num_folds=len(splits.folds), device=device)
     # What a planner set in the manner of --set is its own decision and no person's.
-    return replace(find_planner(planner)(fingerprint, budget, request), planner=planner, overrides=())
+    return replace(find_planner(planner)(fingerprint, budget, request), name=name, planner=planner, overrides=())
 
 
 def set_aside(place: Workspace, known: Plan, plan: Plan) -> str:

@@ -29,7 +29,9 @@ def what_predicts(plan: Plan, stage: str) -> Predicting:
     settings = plan.stages[stage]
     found: dict[str, object] = {"configuration": stage} | {name: getattr(plan, name) for name in OF_PLAN}
     found |= {name: getattr(settings, name) for name in OF_STAGE}
-    return found | {f"network.{field.name}": getattr(settings.network, field.name) for field in fields(settings.network)}
+    found |= {f"network.{field.name}": getattr(settings.network, field.name) for field in fields(settings.network)}
+    # As a number even where it is the encoder's: a person reads the difference.
+    return found | {"network.decoder_convs": settings.network.convs_up}
 
 
 def differing(there: Predicting, now: Predicting) -> str:

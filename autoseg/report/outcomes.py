@@ -78,7 +78,7 @@ def stage_rows(stage: Stage, hours: float | None) -> list[tuple[str, str]]:
 
 def _convolutions(network: Network) -> str:
     """Only where the decoder's are not the encoder's."""
-    if network.blocks or network.decoder_convs is None:
+    if network.kind != "unet" or network.blocks or network.decoder_convs is None:
         return ""
     return f", {network.convs} convolutions in each, {network.convs_up} in the decoder's"
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -176,6 +176,16 @@ def test_what_cannot_fit_by_its_finest_stage_alone_is_not_traced(monkeypatch: py
     light = replace(stage, network=replace(stage.network, decoder_convs=1))
     assert not Tracer(Budget(name="x", kind="cpu", memory_bytes=int((needed * 8 // 10 - 9) / FILL)), exclusive=False).fits(light)
     assert Tracer(Budget(name="x", kind="cpu", memory_bytes=int((needed * 8 // 10 + 9) / FILL)), exclusive=False).fits(light)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize(("convs", "up"), [(2, None), (2, 1), (8, 1)])
+def test_what_fits_by_its_trace_is_never_refused_untraced(kind: Literal["cpu", "cuda"], convs: int, up: int | None) -> None:
+    # So large that weights and allowances are next to nothing.
+    stage = whole((256, 256, 256))
+    stage = replace(stage, batch=2, precision="bf16", network=replace(stage.network, convs=convs, decoder_convs=up))
+    peak = Tracer(Budget(name="x", kind=kind, memory_bytes=1, bf16=True), exclusive=False).memory(stage).peak_bytes
+    assert Tracer(Budget(name="x", kind=kind, memory_bytes=int(peak / FILL) + 1, bf16=True), exclusive=False).fits(stage)
 
 
 def test_a_batch_that_was_estimated_is_lowered_if_its_trace_says_so() -> None:

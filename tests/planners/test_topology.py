@@ -27,6 +27,15 @@ def test_depth(patch: tuple[int, ...], stages: int) -> None:
     assert all(kernel == (3,) * len(patch) for kernel in kernels)
 
 
+@pytest.mark.parametrize(
+    ("residual", "up", "convs", "expected"),
+    [(False, None, 2, 2), (False, 1, 2, 1), (False, 2, 2, 2), (True, None, 1, 1), (True, 1, 1, 1), (True, 2, 1, 2)],
+)
+def test_convolutions_of_encoder_and_decoder(residual: bool, up: int | None, convs: int, expected: int) -> None:
+    _, network = unet((64, 64), (1.0, 1.0), in_channels=1, num_heads=2, residual=residual, decoder_convs=up)
+    assert (network.convs, network.convs_up, bool(network.blocks)) == (convs, expected, residual)
+
+
 def test_thick_slices_are_pooled_later() -> None:
     strides, kernels = pooling((20, 320, 320), (5.0, 0.7, 0.7))
     # In plane 0.7, 1.4, 2.8: within a factor of two of 5 mm at the third stage, from which z is convolved and pooled too.

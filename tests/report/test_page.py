@@ -53,6 +53,7 @@ class Page(HTMLParser):
         ({"convs": 2}, "3 stages, features 4 8 12"),
         ({"convs": 2, "decoder_convs": 1}, "3 stages, features 4 8 12, 2 convolutions in each, 1 in the decoder's"),
         ({"convs": 1, "blocks": (1, 2, 2)}, "3 stages, features 4 8 12"),
+        ({"convs": 2, "decoder_convs": 1, "kind": "another"}, "3 stages, features 4 8 12"),
     ],
 )
 def test_another_decoder_is_told_of(changes: dict[str, Any], said: str) -> None:
