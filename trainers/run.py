@@ -278,9 +278,11 @@ def differences(there: RunRecord, now: RunRecord) -> list[str]:
     """What two records disagree on, a line each, by the path of the field."""
     a, b = (adapter(RunRecord).dump_python(record, mode="json") for record in (there, now))
     # A run may get more or less time when it is continued, the schedule follows the clock; the trained stage follows from the rest.
-    for record in (a, b):
+    for record, of in ((a, there), (b, now)):
         for name in ("hours", "stage", "ended", "threads"):
             record.pop(name)
+        # As a number even where it is the encoder's: a person reads the difference.
+        record["planned"]["network"]["decoder_convs"] = of.planned.network.convs_up
         record["source"] = record["source"] and record["source"]["checksum"]
         for name in DESCRIPTIVE | _overruled(record["options"]):
             record["planned"].pop(name)

@@ -51,6 +51,14 @@ def test_a_new_measurement_is_no_new_plan_and_the_trained_stage_stays(tmp_path: 
     assert again.stage == small.stage()
 
 
+def test_a_planned_decoder_differs_by_a_number() -> None:
+    plain, light, said = (record(planned=small.stage(network=small.network(convs=2, decoder_convs=up))) for up in (None, 1, 2))
+    assert differences(plain, said) == []
+    (line,) = differences(plain, light)
+    assert line.startswith("planned.network.decoder_convs: ")
+    assert "None" not in line
+
+
 def test_lengths_that_the_options_overrule_may_differ() -> None:
     timed_anew = replace(small.stage(), iterations=777, iterations_per_epoch=7)
     by_options = {"options": TrainOptions(epochs=3, iterations_per_epoch=5)}
