@@ -97,7 +97,7 @@ def unet(
     if len(strides) < 2:
         # Nothing to pool: two stages at full resolution still make an encoder and a decoder.
         strides, kernels, features = (strides[0], strides[0]), (kernels[0], kernels[0]), (BASE_FEATURES, BASE_FEATURES)
-    blocks = tuple(RESIDUAL_BLOCKS[min(stage, len(RESIDUAL_BLOCKS) - 1)] for stage in range(len(features)))
+    blocks = [RESIDUAL_BLOCKS[min(stage, len(RESIDUAL_BLOCKS) - 1)] for stage in range(len(features))] if residual else []
     network = Network(
         in_channels=in_channels,
         num_heads=num_heads,
@@ -105,7 +105,7 @@ def unet(
         strides=strides,
         kernels=kernels,
         convs=RESIDUAL_CONVS if residual else CONVS,
-        blocks=blocks if residual else (),
+        blocks=tuple(blocks),
         decoder_convs=decoder_convs,
     )
     rounded = tuple(-(-max(p, MIN_EDGE) // m) * m for p, m in zip(patch, network.multiple, strict=True))

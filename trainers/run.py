@@ -276,17 +276,21 @@ def _epoch_of(line: str) -> float:
 
 def differences(there: RunRecord, now: RunRecord) -> list[str]:
     """What two records disagree on, a line each, by the path of the field."""
-    a, b = (adapter(RunRecord).dump_python(record, mode="json") for record in (there, now))
+    return _compare(_comparable(there), _comparable(now), "")
+
+
+def _comparable(record: RunRecord) -> dict[str, Any]:
+    """What must be equal for a run to go on."""
+    found: dict[str, Any] = adapter(RunRecord).dump_python(record, mode="json")
     # A run may get more or less time when it is continued, the schedule follows the clock; the trained stage follows from the rest.
-    for record, of in ((a, there), (b, now)):
-        for name in ("hours", "stage", "ended", "threads"):
-            record.pop(name)
-        # As a number even where it is the encoder's: a person reads the difference.
-        record["planned"]["network"]["decoder_convs"] = of.planned.network.convs_up
-        record["source"] = record["source"] and record["source"]["checksum"]
-        for name in DESCRIPTIVE | _overruled(record["options"]):
-            record["planned"].pop(name)
-    return _compare(a, b, "")
+    for name in ("hours", "stage", "ended", "threads"):
+        found.pop(name)
+    # As a number even where it is the encoder's: a person reads the difference.
+    found["planned"]["network"]["decoder_convs"] = record.planned.network.convs_up
+    found["source"] = found["source"] and found["source"]["checksum"]
+    for name in DESCRIPTIVE | _overruled(found["options"]):
+        found["planned"].pop(name)
+    return found
 
 
 def _overruled(options: dict[str, Any]) -> set[str]:

@@ -83,9 +83,11 @@ def transfer(source: Side, fresh: Side) -> Transfer:
         The new one, with fresh weights, heads at their priors.
     """
     first = next(name for name, value in fresh.weights.items() if name.startswith("encoder.0.") and value.ndim > 1)
+    used = set[str]()
     weights, done = dict[str, Tensor](), dict[str, list[str]]({"kept": [], "adapted": [], "anew": []})
     for name, value in fresh.weights.items():
-        given = source.weights.get(name_there(name, fresh, source))
+        used.add(there := name_there(name, fresh, source))
+        given = source.weights.get(there)
         taken = None
         if given is not None:
             given = given.to(value)
@@ -99,7 +101,6 @@ def transfer(source: Side, fresh: Side) -> Transfer:
         same = taken is not None and given is not None and torch.equal(taken, given)
         done["anew" if taken is None else "kept" if same else "adapted"].append(name)
     kept, adapted, anew = (tuple(done[key]) for key in ("kept", "adapted", "anew"))
-    used = {name_there(name, fresh, source) for name in weights}
     left = [name for name in source.weights if name not in used]
     sentences = (*_sentences(source, fresh, first, kept, adapted, anew), *_left_behind(left, source))
     return Transfer(weights=weights, kept=kept, adapted=adapted, anew=anew, sentences=sentences)
